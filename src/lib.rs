@@ -1,0 +1,8 @@
+//! facelatch opens a door for the right face.
+//!
+//! Data flows one way, one folder a stage: camera → detect → align → embed → gallery → decision →
+//! door. What the trainer and the daemon must agree on (the face template, the network's contract,
+//! the evaluation protocol) lives here once.
+#![forbid(unsafe_code)]
+
+pub mod files;
