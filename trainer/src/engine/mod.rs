@@ -1,0 +1,14 @@
+//! The only place that touches libtorch's modules: parameters in one flat tensor, the forward pass of
+//! a graph, and the optimizers.
+
+mod device;
+mod forward;
+mod optimizer;
+mod parameters;
+mod teacher;
+
+pub use device::{describe, pick, threads};
+pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
+pub use optimizer::{Optimizer, OptimizerKind};
+pub use parameters::{NamedTensors, Parameters};
+pub use teacher::Teacher;

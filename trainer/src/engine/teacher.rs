@@ -1,0 +1,93 @@
+use super::{NamedTensors, NoHook, Parameters, Pass, forward};
+use crate::net::{Architecture, Graph};
+use tch::{Device, Kind, Tensor};
+
+/// The published MobileFaceNet, run on the same views as the student.
+pub struct Teacher {
+    graph: Graph,
+    params: Parameters,
+}
+
+impl Teacher {
+    /// Builds the teacher from its published tensors (`conv1.0.weight`, `features.0.conv.0.1.bias` …).
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing or of another shape.
+    pub fn new(published: &NamedTensors, device: Device) -> Result<Self, String> {
+        let graph = Architecture::teacher();
+        let params = Parameters::new(&graph, &[], 0, device);
+        let mut named = NamedTensors::new();
+        for spec in graph.params() {
+            let (name, suffix) = split(&spec.name);
+            let theirs = match suffix {
+                "weight" => format!("{}.weight", conv_name(name)),
+                bn => format!("{}.{}", norm_name(name), bn.trim_start_matches("bn.")),
+            };
+            let (_, values) =
+                published.get(&theirs).ok_or_else(|| format!("the teacher has no tensor {theirs}"))?;
+            if values.len() != spec.len() {
+                return Err(format!("the teacher's {theirs} has {} values, not {}", values.len(), spec.len()));
+            }
+            named.insert(spec.name, (spec.shape, values.clone()));
+        }
+        // Our dense layer has no bias of its own: a bias before a batch norm is a shift of its mean.
+        if let Some((_, bias)) = published.get("conv3.bias")
+            && let Some((_, mean)) = named.get_mut("embedding.bn.running_mean")
+        {
+            mean.iter_mut().zip(bias).for_each(|(m, b)| *m -= b);
+        }
+        params.import(&named);
+        Ok(Self { graph, params })
+    }
+
+    /// Unit-length embeddings [N, 128] of images [N, 3, S, S] in [0, 1]; another S than 112 is
+    /// scaled to it by area.
+    pub fn embed(&self, images: &Tensor) -> Tensor {
+        let _guard = tch::no_grad_guard();
+        let size = self.graph.input_size() as i64;
+        let images = match images.size()[2] {
+            s if s == size => images.shallow_clone(),
+            s if s > size => images.adaptive_avg_pool2d([size, size]),
+            _ => images.upsample_bilinear2d([size, size], false, None, None),
+        };
+        let raw = forward(&self.graph, &self.params, &images, Pass::Evaluate, &mut NoHook);
+        let length = raw.square().sum_dim_intlist(&[1i64][..], true, Kind::Float).sqrt();
+        raw / length.clamp_min(1e-12)
+    }
+}
+
+fn split(name: &str) -> (&str, &str) {
+    let at = name.find(".bn.").or_else(|| name.find(".weight")).expect("a conv or norm tensor");
+    (&name[..at], &name[at + 1..])
+}
+
+/// `features.3.dw` → (`3`, `dw`).
+fn block(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("features.")?.split_once('.')
+}
+
+fn conv_name(node: &str) -> String {
+    match (node, block(node)) {
+        (_, Some((i, "expand"))) => format!("features.{i}.conv.0.0"),
+        (_, Some((i, "dw"))) => format!("features.{i}.conv.1.0"),
+        (_, Some((i, _))) => format!("features.{i}.conv.2"),
+        ("dw_conv.dw", _) => "dw_conv.depthwise".into(),
+        ("dw_conv.pw", _) => "dw_conv.pointwise".into(),
+        ("gdconv", _) => "gdconv.depthwise".into(),
+        ("embedding", _) => "conv3".into(),
+        _ => format!("{node}.0"),
+    }
+}
+
+fn norm_name(node: &str) -> String {
+    match (node, block(node)) {
+        (_, Some((i, "expand"))) => format!("features.{i}.conv.0.1"),
+        (_, Some((i, "dw"))) => format!("features.{i}.conv.1.1"),
+        (_, Some((i, _))) => format!("features.{i}.conv.3"),
+        ("dw_conv.dw", _) => "dw_conv.bn1".into(),
+        ("dw_conv.pw", _) => "dw_conv.bn2".into(),
+        ("gdconv", _) => "gdconv.bn".into(),
+        ("embedding", _) => "bn".into(),
+        _ => format!("{node}.1"),
+    }
+}
