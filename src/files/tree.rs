@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fs, io,
     io::{Cursor, Read},
     path::{Path, PathBuf},
@@ -57,10 +58,12 @@ impl Tree {
             (paths, None)
         } else if root.is_file() {
             let bytes: Arc<[u8]> = fs::read(&root).map_err(unreadable)?.into();
-            let archive = ZipArchive::new(Cursor::new(bytes))
-                .map_err(|source| TreeError::Archive { path: root.clone(), source })?;
-            let names = archive.file_names().filter(|n| !n.ends_with('/'));
-            (names.map(str::to_owned).collect(), Some(archive))
+            let broken = |source| TreeError::Archive { path: root.clone(), source };
+            let archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+            let names = archive.file_names().map(|name| name.map(Cow::into_owned));
+            let mut names: Vec<String> = names.collect::<Result<_, _>>().map_err(broken)?;
+            names.retain(|name| !name.ends_with('/'));
+            (names, Some(archive))
         } else {
             return Err(TreeError::Missing(root));
         };
