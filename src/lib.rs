@@ -5,4 +5,5 @@
 //! the evaluation protocol) lives here once.
 #![forbid(unsafe_code)]
 
+pub mod align;
 pub mod files;
