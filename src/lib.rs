@@ -6,4 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod align;
+pub mod embed;
 pub mod files;
+mod parallel;
