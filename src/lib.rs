@@ -5,4 +5,7 @@
 //! the evaluation protocol) lives here once.
 #![forbid(unsafe_code)]
 
+pub mod align;
+pub mod embed;
 pub mod files;
+mod parallel;
