@@ -7,5 +7,6 @@
 
 pub mod align;
 pub mod embed;
+pub mod evaluate;
 pub mod files;
 mod parallel;

@@ -1,4 +1,4 @@
-use super::{Contract, ContractError, Embedder, Embedding, EmbeddingError};
+use super::{Contract, ContractError, EMBEDDING_LEN, Embedder, Embedding, EmbeddingError};
 use crate::parallel;
 use image::RgbImage;
 use std::{
@@ -118,11 +118,15 @@ impl Embedder for Network {
 
 fn plan(model: &ModelProto, size: u32) -> TractResult<Arc<TypedRunnableModel>> {
     let side = size as usize;
-    onnx()
+    let model = onnx()
         .model_for_proto_model(model)?
         .with_input_fact(0, f32::fact([1, 3, side, side]).into())?
-        .into_optimized()?
-        .into_runnable()
+        .into_optimized()?;
+    let output = model.output_fact(0)?.shape.as_concrete();
+    if output != Some(&[1, EMBEDDING_LEN]) {
+        return Err(TractError::msg(format!("its output is not [1, {EMBEDDING_LEN}]: {output:?}")));
+    }
+    model.into_runnable()
 }
 
 /// Bytes by pixel to numbers by channel, a byte over 255.
