@@ -10,3 +10,4 @@ pub mod embed;
 pub mod evaluate;
 pub mod files;
 mod parallel;
+pub mod plot;
