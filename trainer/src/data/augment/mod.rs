@@ -1,0 +1,69 @@
+//! Random views of a face: what a door's camera, its light and its owner's hat do to it.
+//!
+//! Every length in px is one of the 160 px face, whatever the output size. A view is a pure
+//! function of the picture, the settings and the generator handed in.
+
+mod colour;
+mod config;
+mod degrade;
+mod filter;
+mod geometry;
+mod occlude;
+
+pub use config::{
+    Augment, AugmentError, Blur, Geometry, Jpeg, Light, Motion, Noise, Occlusion, Resolution,
+};
+
+use super::resample;
+use rand::{Rng, RngExt};
+
+impl Augment {
+    /// Writes one random view of a stored crop of `src_size` px to `out`, RGB rows of `out_size`
+    /// px, and whether it is mirrored to `mirrored`.
+    ///
+    /// # Panics
+    /// When a buffer is not its size² · 3 bytes, a size is below 2, or the settings would not pass
+    /// [`check`](Self::check).
+    pub fn apply(
+        &self,
+        src: &[u8],
+        src_size: usize,
+        rng: &mut impl Rng,
+        out_size: usize,
+        out: &mut [u8],
+        mirrored: &mut bool,
+    ) {
+        *mirrored = chance(self.flip, rng);
+        let to_face = self.geometry.draw(*mirrored, out_size, rng);
+        let map = to_face.then(resample::face_to_stored(src_size));
+        resample::warp(src, src_size, map, out, out_size);
+        self.light.apply(rng, out);
+        if chance(self.grayscale, rng) {
+            colour::grayscale(out);
+        }
+        self.occlusion.apply(&to_face, rng, out, out_size);
+        self.blur.apply(rng, out, out_size);
+        self.motion.apply(rng, out, out_size);
+        self.resolution.apply(rng, out, out_size);
+        self.noise.apply(rng, out);
+        self.jpeg.apply(rng, out, out_size);
+    }
+}
+
+/// True with probability `p`. At 0 nothing is drawn.
+fn chance(p: f32, rng: &mut impl Rng) -> bool {
+    p > 0.0 && rng.random::<f32>() < p
+}
+
+/// Uniform from −`most` to `most`.
+fn about(most: f32, rng: &mut impl Rng) -> f32 {
+    (rng.random::<f32>() * 2.0 - 1.0) * most
+}
+
+/// Uniform over a range; its ends may be equal.
+fn within([low, high]: [f32; 2], rng: &mut impl Rng) -> f32 {
+    low + (high - low) * rng.random::<f32>()
+}
+
+#[cfg(test)]
+mod tests;
