@@ -1,6 +1,13 @@
+//! Trains, measures, exports and quantizes the network that facelatch runs at the door.
 #![forbid(unsafe_code)]
-#![allow(dead_code)]
+
+mod cli;
+mod data;
 mod engine;
 mod loss;
 mod net;
-fn main() {}
+mod run;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -2,12 +2,14 @@
 //! a graph, and the optimizers.
 
 mod device;
+mod embedder;
 mod forward;
 mod optimizer;
 mod parameters;
 mod teacher;
 
 pub use device::{describe, pick, threads};
+pub use embedder::TorchEmbedder;
 pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{NamedTensors, Parameters};

@@ -25,7 +25,8 @@ pub struct Optimizer {
     mask: Tensor,
     first: Tensor,
     second: Tensor,
-    ema: Tensor,
+    /// Moving averages of the flat parameters and of the statistics.
+    ema: [Tensor; 2],
     steps: i64,
 }
 
@@ -45,15 +46,15 @@ impl Optimizer {
             mask: params.decay_mask(),
             first: flat.zeros_like(),
             second,
-            ema: flat.copy(),
+            ema: [flat.copy(), params.statistics().copy()],
             steps: 0,
         }
     }
 
-    /// The moving average of the flat parameters: what is evaluated and exported. It starts as a
-    /// plain mean, so that the starting values do not linger.
-    pub fn ema(&self) -> &Tensor {
-        &self.ema
+    /// The moving averages of the flat parameters and of the statistics: what is evaluated and
+    /// exported. They start as a plain mean, so that the starting values do not linger.
+    pub fn ema(&self) -> [&Tensor; 2] {
+        self.ema.each_ref()
     }
 
     /// One update with learning rate `rate`.
@@ -68,6 +69,13 @@ impl Optimizer {
             self.update(params.flat(), gradient, rate, start, length);
             start += length;
         }
+        _ = self.ema[1].lerp_(params.statistics(), 1.0 - self.kept());
+    }
+
+    /// Share of the moving average kept at this step.
+    fn kept(&self) -> f64 {
+        let steps = self.steps as f64;
+        self.average.min(steps / (steps + 10.0))
     }
 
     fn update(&mut self, flat: &Tensor, gradient: &Tensor, rate: f64, start: i64, length: i64) {
@@ -100,31 +108,29 @@ impl Optimizer {
                 _ = value.g_add_(&update);
             }
         }
-        let steps = self.steps as f64;
-        let kept = self.average.min(steps / (steps + 10.0));
-        _ = part(&self.ema).lerp_(&value, 1.0 - kept);
+        _ = part(&self.ema[0]).lerp_(&value, 1.0 - self.kept());
     }
 
-    /// The state as named tensors, for a checkpoint.
-    pub fn export(&self) -> NamedTensors {
+    /// The state as named tensors, for a checkpoint: the moments flat under `optimizer.`, the moving
+    /// average by parameter under `average.`.
+    pub fn export(&self, params: &Parameters) -> NamedTensors {
         let flat = |t: &Tensor| (vec![t.numel()], to_vec(t));
-        [
-            ("optimizer.first".into(), flat(&self.first)),
-            ("optimizer.second".into(), flat(&self.second)),
-            ("optimizer.ema".into(), flat(&self.ema)),
-            ("optimizer.steps".into(), (vec![1], vec![self.steps as f32])),
-        ]
-        .into()
+        let mut named = params.named("average.", &self.ema[0], &self.ema[1]);
+        named.insert("optimizer.first".into(), flat(&self.first));
+        named.insert("optimizer.second".into(), flat(&self.second));
+        named.insert("optimizer.steps".into(), (vec![1], vec![self.steps as f32]));
+        named
     }
 
-    /// Takes over a state; gives the name of what does not fit.
-    pub fn import(&mut self, named: &NamedTensors) -> Result<(), String> {
+    /// Takes over a state of the same network.
+    ///
+    /// # Errors
+    /// Names the first tensor that is missing or of another length.
+    pub fn import(&mut self, params: &Parameters, named: &NamedTensors) -> Result<(), String> {
         let _guard = tch::no_grad_guard();
-        for (name, tensor) in [
-            ("optimizer.first", &self.first),
-            ("optimizer.second", &self.second),
-            ("optimizer.ema", &self.ema),
-        ] {
+        for (name, tensor) in
+            [("optimizer.first", &self.first), ("optimizer.second", &self.second)]
+        {
             match named.get(name) {
                 Some((shape, values)) if shape[..] == [tensor.numel()] => {
                     tensor.detach().copy_(&Tensor::from_slice(values));
@@ -134,7 +140,13 @@ impl Optimizer {
         }
         let steps = named.get("optimizer.steps").and_then(|(_, v)| v.first());
         self.steps = *steps.ok_or("optimizer.steps")? as i64;
-        Ok(())
+        // By way of the parameters, which know the layout.
+        let now = [params.flat().copy(), params.statistics().copy()];
+        let missing = params.import("average.", named);
+        self.ema = [params.flat().copy(), params.statistics().copy()];
+        params.flat().detach().copy_(&now[0]);
+        params.statistics().detach().copy_(&now[1]);
+        missing.into_iter().next().map_or(Ok(()), |name| Err(format!("average.{name}")))
     }
 }
 
@@ -158,7 +170,7 @@ mod tests {
         for _ in 0..steps {
             o.step(&p, &gradient, 0.1);
         }
-        assert_eq!(to_vec(o.ema()), to_vec(p.flat()), "without averaging the average is the value");
+        assert!(to_vec(o.ema()[0]) == to_vec(p.flat()), "without averaging the average is the value");
         p.get("conv1.weight").double_value(&[0, 0, 0, 0])
     }
 
@@ -194,12 +206,13 @@ mod tests {
         let gradient = Tensor::randn(p.flat().size(), tch::kind::FLOAT_CPU);
         let mut a = Optimizer::new(OptimizerKind::Adam, 0.1, 0.9, &p);
         a.step(&p, &gradient, 0.01);
-        q.import(&p.export(p.flat()));
+        q.import("", &p.export(""));
         let mut b = Optimizer::new(OptimizerKind::Adam, 0.1, 0.9, &q);
-        b.import(&a.export()).unwrap();
+        b.import(&q, &a.export(&p)).unwrap();
         a.step(&p, &gradient, 0.01);
         b.step(&q, &gradient, 0.01);
-        assert!(p.export(p.flat()) == q.export(q.flat()));
-        assert!(p.export(a.ema()) == q.export(b.ema()));
+        assert!(p.export("") == q.export(""));
+        let average = |p: &Parameters, o: &Optimizer| p.named("", o.ema()[0], o.ema()[1]);
+        assert!(average(&p, &a) == average(&q, &b));
     }
 }

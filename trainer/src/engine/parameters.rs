@@ -8,16 +8,18 @@ pub type NamedTensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 /// Each parameter starts on a multiple of this many values (64 bytes), where SIMD loads are aligned.
 const ALIGN: i64 = 16;
 
-/// A network's values. Everything that a gradient moves lies in one flat tensor, of which the named
-/// parameters are views: the optimizer and the moving average work on it whole.
+/// A network's values. Everything that a gradient moves lies in one flat tensor and all moving
+/// statistics in another; the named parameters are views of the two. So the optimizer and the moving
+/// average work on whole tensors.
 pub struct Parameters {
     specs: Vec<ParamSpec>,
-    /// For each spec a view of `flat`, or the moving statistics' own tensor.
+    /// For each spec a view of `flat` or of `statistics`.
     tensors: Vec<Tensor>,
-    /// Start of each trained parameter in `flat`.
-    offsets: Vec<Option<i64>>,
+    /// Where each spec's values start in the one that its role says.
+    starts: Vec<i64>,
     index: BTreeMap<String, usize>,
     flat: Tensor,
+    statistics: Tensor,
 }
 
 impl Parameters {
@@ -26,28 +28,24 @@ impl Parameters {
     /// `seed` decides the values, whatever the device.
     pub fn new(graph: &Graph, head: &[ParamSpec], seed: i64, device: Device) -> Self {
         let specs: Vec<_> = graph.params().into_iter().chain(head.iter().cloned()).collect();
-        let mut total = 0;
-        let offsets: Vec<_> = (specs.iter())
+        let mut lengths = [0i64; 2];
+        let starts: Vec<_> = (specs.iter())
             .map(|spec| {
-                spec.role.trained().then(|| {
-                    let start = total;
-                    total += (spec.len() as i64 + ALIGN - 1) / ALIGN * ALIGN;
-                    start
-                })
+                let length = &mut lengths[usize::from(spec.role.trained())];
+                let start = *length;
+                *length += (spec.len() as i64 + ALIGN - 1) / ALIGN * ALIGN;
+                start
             })
             .collect();
-        let flat = Tensor::zeros([total], (Kind::Float, device));
+        let [statistics, flat] = lengths.map(|n| Tensor::zeros([n], (Kind::Float, device)));
         let index = specs.iter().enumerate().map(|(i, s)| (s.name.clone(), i)).collect();
-        let tensors = (specs.iter().zip(&offsets))
-            .map(|(spec, offset)| {
-                let shape: Vec<i64> = spec.shape.iter().map(|&n| n as i64).collect();
-                match offset {
-                    Some(start) => view(&flat, *start, spec).set_requires_grad(true),
-                    None => Tensor::zeros(shape, (Kind::Float, device)),
-                }
+        let tensors = (specs.iter().zip(&starts))
+            .map(|(spec, &start)| match spec.role.trained() {
+                true => view(&flat, start, spec).set_requires_grad(true),
+                false => view(&statistics, start, spec),
             })
             .collect();
-        let this = Self { specs, tensors, offsets, index, flat };
+        let this = Self { specs, tensors, starts, index, flat, statistics };
         this.start_values(seed);
         this
     }
@@ -95,13 +93,16 @@ impl Parameters {
         &self.flat
     }
 
+    /// All moving statistics in one tensor.
+    pub fn statistics(&self) -> &Tensor {
+        &self.statistics
+    }
+
     /// A flat tensor of 1 where weight decay applies and 0 elsewhere.
     pub fn decay_mask(&self) -> Tensor {
         let mask = self.flat.zeros_like();
-        for (spec, offset) in self.specs.iter().zip(&self.offsets) {
-            if let (Some(start), Role::Weight) = (offset, spec.role) {
-                _ = mask.narrow(0, *start, spec.len() as i64).fill_(1.0);
-            }
+        for (spec, start, _) in self.trained().filter(|(spec, ..)| spec.role == Role::Weight) {
+            _ = mask.narrow(0, start, spec.len() as i64).fill_(1.0);
         }
         mask
     }
@@ -120,31 +121,35 @@ impl Parameters {
     }
 
     fn trained(&self) -> impl Iterator<Item = (&ParamSpec, i64, &Tensor)> {
-        let all = self.specs.iter().zip(&self.offsets).zip(&self.tensors);
-        all.filter_map(|((spec, offset), tensor)| Some((spec, (*offset)?, tensor)))
+        let all = self.specs.iter().zip(&self.starts).zip(&self.tensors);
+        all.map(|((spec, &start), tensor)| (spec, start, tensor)).filter(|(s, ..)| s.role.trained())
     }
 
-    /// Copies of all values by name, with `flat` in place of the trained ones (a moving average, say).
-    pub fn export(&self, flat: &Tensor) -> NamedTensors {
-        let flat = flat.to_device(Device::Cpu);
-        (self.specs.iter().zip(&self.offsets).zip(&self.tensors))
-            .map(|((spec, offset), tensor)| {
-                let tensor = match offset {
-                    Some(start) => view(&flat, *start, spec),
-                    None => tensor.to_device(Device::Cpu),
-                };
-                (spec.name.clone(), (spec.shape.clone(), to_vec(&tensor)))
+    /// Copies of all values by name, each name after `prefix`.
+    pub fn export(&self, prefix: &str) -> NamedTensors {
+        self.named(prefix, &self.flat, &self.statistics)
+    }
+
+    /// Like [`Parameters::export`] for other values laid out like [`Parameters::flat`] and
+    /// [`Parameters::statistics`]: a moving average.
+    pub fn named(&self, prefix: &str, flat: &Tensor, statistics: &Tensor) -> NamedTensors {
+        let [flat, statistics] = [flat, statistics].map(|t| t.to_device(Device::Cpu));
+        (self.specs.iter().zip(&self.starts))
+            .map(|(spec, &start)| {
+                let all = if spec.role.trained() { &flat } else { &statistics };
+                let values = to_vec(&view(all, start, spec));
+                (format!("{prefix}{}", spec.name), (spec.shape.clone(), values))
             })
             .collect()
     }
 
-    /// Takes over the values that `named` holds; gives the names of those it lacks or holds in
-    /// another shape, which stay as they are.
-    pub fn import(&self, named: &NamedTensors) -> Vec<String> {
+    /// Takes over the values that `named` holds under `prefix`; gives the names of those it lacks or
+    /// holds in another shape, which stay as they are.
+    pub fn import(&self, prefix: &str, named: &NamedTensors) -> Vec<String> {
         let _guard = tch::no_grad_guard();
         let mut missing = Vec::new();
         for (spec, tensor) in self.specs.iter().zip(&self.tensors) {
-            match named.get(&spec.name) {
+            match named.get(&format!("{prefix}{}", spec.name)) {
                 Some((shape, values)) if *shape == spec.shape => {
                     let values = Tensor::from_slice(values).view_as(tensor);
                     tensor.detach().copy_(&values);
@@ -192,7 +197,7 @@ mod tests {
             Parameters::new(&small(), &[], 1, Device::Cpu),
             Parameters::new(&small(), &[], 2, Device::Cpu),
         );
-        assert!(b.import(&a.export(a.flat())).is_empty());
+        assert!(b.import("x.", &a.export("x.")).is_empty());
         assert!(to_vec(a.flat()) == to_vec(b.flat()));
     }
 
@@ -202,7 +207,7 @@ mod tests {
         let loss = (p.get("embedding.bn.bias") * 3.0).sum(Kind::Float);
         let gradient = p.gradient(&loss);
         assert_eq!(gradient.sum(Kind::Float).double_value(&[]), 3.0 * 128.0);
-        let named = p.export(&gradient);
+        let named = p.named("", &gradient, p.statistics());
         assert!(named["embedding.bn.bias"].1.iter().all(|&g| g == 3.0));
     }
 

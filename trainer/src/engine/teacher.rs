@@ -36,7 +36,7 @@ impl Teacher {
         {
             mean.iter_mut().zip(bias).for_each(|(m, b)| *m -= b);
         }
-        params.import(&named);
+        params.import("", &named);
         Ok(Self { graph, params })
     }
 

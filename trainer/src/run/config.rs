@@ -1,0 +1,287 @@
+use crate::{
+    data::{Augment, BatchPlan, Limits, Plan, Source},
+    engine::OptimizerKind,
+    loss::LossConfig,
+    net::Architecture,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Everything that decides a run, as `run.toml` holds it. Relative paths are relative to the folder
+/// that the program is started in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Decides starting weights, batches and augmentation.
+    pub seed: u64,
+    /// Updates to make.
+    pub steps: u64,
+    /// Checkpoint whose weights the run starts from, of any input size; optimizer state is not taken.
+    pub start: Option<PathBuf>,
+    /// Train with fake quantization, batch norm folded and frozen, from `start`.
+    pub quantize_aware: bool,
+    /// The network.
+    pub network: Architecture,
+    /// The pictures.
+    pub data: DataConfig,
+    /// What a batch is made of.
+    pub batch: Plan,
+    /// Random changes to each picture.
+    pub augment: Augment,
+    /// What is minimised.
+    pub loss: LossConfig,
+    /// How.
+    pub optimizer: OptimizerConfig,
+    /// How often to measure, and on what.
+    pub evaluate: EvaluateConfig,
+    /// How often to save, and how much to keep.
+    pub checkpoint: CheckpointConfig,
+}
+
+/// Where the pictures are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Folders or zip files.
+    pub sources: Vec<Source>,
+    /// How much of them is kept, and at which size.
+    pub limits: Limits,
+    /// Folder of the teacher's embeddings, `NAME.safetensors` and `NAME.txt` for each source.
+    pub teacher_tables: Option<PathBuf>,
+    /// The teacher's own weights; it then looks at the same augmented views as the student.
+    pub teacher: Option<PathBuf>,
+    /// Threads that prepare batches; 0 = as many as there are spare cores, at least one.
+    pub workers: usize,
+    /// Batches prepared ahead.
+    pub prefetch: usize,
+}
+
+/// The optimizer and its schedule: the rate rises linearly during `warmup` steps and then falls along
+/// a cosine to `final_rate`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OptimizerConfig {
+    /// The update rule.
+    pub kind: OptimizerKind,
+    /// Largest learning rate.
+    pub rate: f64,
+    /// Learning rate of the last step.
+    pub final_rate: f64,
+    /// Steps of linear rise.
+    pub warmup: u64,
+    /// Share of `rate` by which weights (not offsets, not batch norm) shrink each step.
+    pub weight_decay: f64,
+    /// Share of the moving average of all weights kept at each step; 0 = no averaging.
+    pub average: f64,
+    /// Largest Euclidean length of the whole gradient; 0 = unbounded.
+    pub clip: f64,
+}
+
+/// When and on what the run is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateConfig {
+    /// Steps between two measurements.
+    pub every: u64,
+    /// Folder or zip with LFW's `pairs.txt`, `landmarks.tsv` and `images/`.
+    pub lfw: Option<PathBuf>,
+    /// Pairs drawn from the people held out, half of them of one person.
+    pub val_pairs: usize,
+}
+
+/// When a run saves itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckpointConfig {
+    /// Steps between two checkpoints.
+    pub every: u64,
+    /// How many of the latest to keep, at least 1; the best one is kept apart.
+    pub keep: usize,
+    /// Steps between two lines of `metrics.jsonl`.
+    pub log_every: u64,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            steps: 20_000,
+            start: None,
+            quantize_aware: false,
+            network: Architecture::default(),
+            data: DataConfig::default(),
+            batch: Plan::Blocks(BatchPlan { people: 8, per_person: 4, free: 0 }),
+            augment: Augment::default(),
+            loss: LossConfig::default(),
+            optimizer: OptimizerConfig::default(),
+            evaluate: EvaluateConfig::default(),
+            checkpoint: CheckpointConfig::default(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            limits: Limits::default(),
+            teacher_tables: None,
+            teacher: None,
+            workers: 0,
+            prefetch: 4,
+        }
+    }
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Adam,
+            rate: 2e-3,
+            final_rate: 1e-5,
+            warmup: 500,
+            weight_decay: 0.05,
+            average: 0.999,
+            clip: 0.0,
+        }
+    }
+}
+
+impl Default for EvaluateConfig {
+    fn default() -> Self {
+        Self { every: 1_000, lfw: None, val_pairs: 4_000 }
+    }
+}
+
+impl Default for CheckpointConfig {
+    fn default() -> Self {
+        Self { every: 500, keep: 2, log_every: 50 }
+    }
+}
+
+impl OptimizerConfig {
+    /// Learning rate of a step (the first is 0) of a run of `steps`.
+    pub fn rate_at(&self, step: u64, steps: u64) -> f64 {
+        if step < self.warmup {
+            return self.rate * (step + 1) as f64 / self.warmup as f64;
+        }
+        let length = steps.saturating_sub(self.warmup + 1).max(1) as f64;
+        let done = ((step - self.warmup) as f64 / length).min(1.0);
+        let cosine = (1.0 + (std::f64::consts::PI * done).cos()) / 2.0;
+        self.final_rate + (self.rate - self.final_rate) * cosine
+    }
+}
+
+impl RunConfig {
+    /// Parses and checks `run.toml`.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what is wrong with it and what it may be.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The text of `run.toml`.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has only values that TOML knows")
+    }
+
+    /// # Errors
+    /// A sentence that names the first key with a value that cannot work.
+    pub fn check(&self) -> Result<(), String> {
+        self.network.graph()?;
+        self.loss.check()?;
+        self.augment.check().map_err(|e| e.to_string())?;
+        let positive = [
+            ("steps", self.steps),
+            ("checkpoint.every", self.checkpoint.every),
+            ("checkpoint.log_every", self.checkpoint.log_every),
+            ("checkpoint.keep", self.checkpoint.keep as u64),
+            ("evaluate.every", self.evaluate.every),
+            ("data.prefetch", self.data.prefetch as u64),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} is 0; it must be at least 1"));
+        }
+        let o = &self.optimizer;
+        for (name, value, high) in [
+            ("optimizer.rate", o.rate, 10.0),
+            ("optimizer.final_rate", o.final_rate, 10.0),
+            ("optimizer.weight_decay", o.weight_decay, 10.0),
+            ("optimizer.average", o.average, 0.999_999),
+            ("optimizer.clip", o.clip, f64::MAX),
+        ] {
+            if !(0.0..=high).contains(&value) {
+                return Err(format!("{name} is {value}; it goes from 0 to {high}"));
+            }
+        }
+        if self.data.sources.is_empty() {
+            return Err("data.sources is empty; name at least one folder or zip of faces".into());
+        }
+        if self.loss.needs_teacher()
+            && self.data.teacher_tables.is_none()
+            && self.data.teacher.is_none()
+        {
+            return Err("a distillation term is on, but neither data.teacher_tables nor data.teacher \
+                        says whose embeddings to learn"
+                .into());
+        }
+        if self.loss.distill_bank > 0.0 && self.data.teacher_tables.is_none() {
+            return Err("loss.distill_bank needs data.teacher_tables: the bank is made of them".into());
+        }
+        if self.quantize_aware && self.start.is_none() {
+            return Err("quantize_aware fine-tunes a trained network: name its checkpoint as start".into());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal() -> RunConfig {
+        let mut config = RunConfig::default();
+        config.data.sources.push(Source::new("casia", "faces/casia.zip"));
+        config
+    }
+
+    #[test]
+    fn a_configuration_survives_its_own_text() {
+        let config = minimal();
+        assert_eq!(RunConfig::parse(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        let with = |line: &str| {
+            format!("{line}\n[[data.sources]]\nname = \"a\"\npath = \"faces\"\n")
+        };
+        for (line, word) in [
+            ("stepz = 3", "stepz"),
+            ("steps = 0", "steps"),
+            ("quantize_aware = true", "start"),
+            ("optimizer = { rate = -1.0 }", "optimizer.rate"),
+            ("optimizer = { kind = \"lion\" }", "lion"),
+            ("loss = { distill_cosine = 1.0 }", "data.teacher"),
+            ("loss = { mining = \"soft\" }", "soft"),
+            ("network = { input_size = 99 }", "input_size"),
+        ] {
+            let error = RunConfig::parse(&with(line)).unwrap_err();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+        assert!(RunConfig::parse("").unwrap_err().contains("data.sources"));
+        RunConfig::parse(&with("")).unwrap();
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        let o = OptimizerConfig { rate: 1.0, final_rate: 0.1, warmup: 4, ..Default::default() };
+        for (step, expected) in [(0, 0.25), (3, 1.0), (4, 1.0), (104, 0.1), (54, 0.55), (500, 0.1)] {
+            let got = o.rate_at(step, 105);
+            assert!((got - expected).abs() < 1e-9, "step {step}: {got} instead of {expected}");
+        }
+    }
+}

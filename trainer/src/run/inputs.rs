@@ -1,0 +1,102 @@
+use super::config::{DataConfig, RunConfig};
+use crate::{
+    data::{Batch, Dataset, Split, TeacherTable},
+    engine::Teacher,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{error::Error, path::Path};
+use tch::{Device, Kind, Tensor};
+
+/// Reads the pictures of a configuration, showing how far it is.
+///
+/// # Errors
+/// What the dataset says.
+pub fn load_dataset(config: &RunConfig) -> Result<Dataset, Box<dyn Error + Send + Sync>> {
+    let bar = progress(0, "reading pictures {bar:30} {pos}/{len} {eta}");
+    let dataset = Dataset::load(&config.data.sources, &config.data.limits, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    if config.loss.needs_labels() {
+        dataset.require_identities()?;
+    }
+    Ok(dataset)
+}
+
+/// A progress bar with our look; on something that is not a terminal it shows nothing.
+pub fn progress(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("our own templates parse");
+    ProgressBar::new(length).with_style(style.progress_chars("━╸─"))
+}
+
+/// Whose embeddings a run distils.
+pub struct Target {
+    table: Option<TeacherTable>,
+    teacher: Option<Teacher>,
+    /// [R, 128] on the device.
+    pub bank: Option<Tensor>,
+}
+
+impl Target {
+    /// Loads what the configuration names.
+    ///
+    /// # Errors
+    /// A broken table or checkpoint, or training pictures without a row where no teacher can stand in.
+    pub fn load(
+        config: &RunConfig,
+        dataset: &Dataset,
+        device: Device,
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let DataConfig { teacher_tables, teacher, .. } = &config.data;
+        if !config.loss.needs_teacher() {
+            return Ok(Self { table: None, teacher: None, bank: None });
+        }
+        let teacher = match teacher {
+            Some(path) => Some(load_teacher(path, device)?),
+            None => None,
+        };
+        let table = match teacher_tables {
+            Some(folder) => Some(TeacherTable::load(folder, dataset)?),
+            None => None,
+        };
+        if let (Some(table), None) = (&table, &teacher) {
+            let lacks = |&i: &usize| dataset.split(i) != Split::Val && table.get(i, false).is_none();
+            let missing = (0..dataset.len()).filter(lacks).count();
+            if missing > 0 {
+                return Err(format!(
+                    "{missing} training pictures have no row in the teacher's tables; name the \
+                     teacher's weights as data.teacher, or leave those sources out"
+                )
+                .into());
+            }
+        }
+        let bank = (table.as_ref().filter(|_| config.loss.distill_bank > 0.0)).map(|table| {
+            // Mirrored rows would halve each picture's share: the bank has one row a picture.
+            let bank = table.bank();
+            let rows = Tensor::from_slice(&bank.values).view([-1, 2, 128]);
+            rows.select(1, 0).contiguous().to_device(device)
+        });
+        Ok(Self { table, teacher, bank })
+    }
+
+    /// The teacher's embeddings of a batch, [N, 128]: from its own weights where they are loaded,
+    /// else from the table. `None` where nothing is distilled.
+    pub fn of(&self, batch: &Batch, images: &Tensor) -> Option<Tensor> {
+        if let Some(teacher) = &self.teacher {
+            return Some(teacher.embed(&images.to_kind(Kind::Float)));
+        }
+        let table = self.table.as_ref()?;
+        let row = |(&i, &mirrored): (&u32, &bool)| table.get(i as usize, mirrored).copied();
+        let rows: Option<Vec<[f32; 128]>> =
+            batch.images.iter().zip(&batch.mirrored).map(row).collect();
+        let rows = rows.expect("every training picture has a row: checked when the run began");
+        Some(Tensor::from_slice(rows.as_flattened()).view([-1, 128]).to_device(images.device()))
+    }
+}
+
+fn load_teacher(path: &Path, device: Device) -> Result<Teacher, Box<dyn Error + Send + Sync>> {
+    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let named = super::tensors(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Teacher::new(&named, device).map_err(|e| format!("{}: {e}", path.display()))?)
+}
