@@ -1,0 +1,161 @@
+//! The network in f32.
+
+use super::layers::{self, INPUT, OUTPUT};
+use super::proto::Emitter;
+use super::{Error, Folded, Layer, fold::check};
+use crate::net::{Graph, Node, Op};
+use tract_onnx::pb::ModelProto;
+
+/// The f32 model: `image` [N, 3, S, S], RGB in [0, 1] → `embedding` [N, 128] of unit length, with
+/// `props` as its metadata. Opset 13; dropout is left out.
+///
+/// # Errors
+/// [`Error::Missing`] or [`Error::Length`] where the layers are not the graph's, and
+/// [`Error::Unsupported`] for a graph that does not end in a dense layer.
+pub fn write(
+    graph: &Graph,
+    folded: &Folded,
+    props: &[(String, String)],
+) -> Result<ModelProto, Error> {
+    let mut e = Emitter::default();
+    let mut values: Vec<String> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let inputs: Vec<_> = node.inputs.iter().map(|&i| values[i].clone()).collect();
+        values.push(emit(&mut e, graph, node, folded, &inputs)?);
+    }
+    finish(e, graph, &values[values.len() - 1], props)
+}
+
+/// Adds the L2 norm of the last node's value and closes the file.
+pub(super) fn finish(
+    mut e: Emitter,
+    graph: &Graph,
+    last: &str,
+    props: &[(String, String)],
+) -> Result<ModelProto, Error> {
+    let Op::Dense { out, .. } = graph.output().op else {
+        let problem = "the last node must be a dense layer";
+        return Err(Error::Unsupported { node: graph.output().name.clone(), problem });
+    };
+    layers::unit_length(&mut e, last);
+    Ok(e.finish((INPUT, graph.input_size()), (OUTPUT, out), props))
+}
+
+/// Name of a node's value, which must be neither the graph's input nor its output.
+pub(super) fn value_name(node: &Node) -> String {
+    format!("{}.value", node.name)
+}
+
+/// The layer of a node.
+pub(super) fn layer_of<'a>(
+    graph: &Graph,
+    node: &Node,
+    folded: &'a Folded,
+) -> Result<&'a Layer, Error> {
+    let layer = folded.get(&node.name).ok_or_else(|| Error::Missing(node.name.clone()))?;
+    let spec = &graph.params_of(node)[0];
+    check(&spec.name, &layer.weight, spec.len())?;
+    check(&format!("{}.bias", node.name), &layer.bias, spec.shape[0])?;
+    Ok(layer)
+}
+
+fn emit(
+    e: &mut Emitter,
+    graph: &Graph,
+    node: &Node,
+    folded: &Folded,
+    inputs: &[String],
+) -> Result<String, Error> {
+    let name = value_name(node);
+    Ok(match &node.op {
+        Op::Image => INPUT.into(),
+        Op::Dropout { .. } => inputs[0].clone(),
+        Op::Normalise { mean, std } => layers::normalise(e, &inputs[0], name, (mean, std)),
+        Op::MaxPool { kernel, stride } => layers::max_pool(e, &inputs[0], name, *kernel, *stride),
+        Op::Concat => layers::concat(e, inputs, name),
+        Op::GlobalAveragePool => e.node("GlobalAveragePool", &[&inputs[0]], name, &[]),
+        Op::Conv(conv) => {
+            let [weight, bias] = floats(e, node, layer_of(graph, node, folded)?);
+            let sum = format!("{}.sum", node.name);
+            let sum =
+                layers::conv(e, [&inputs[0], &weight, &bias], sum, conv, graph.input_shape(node));
+            layers::activation(e, sum, name, conv.activation)
+        }
+        Op::Dense { .. } => {
+            let [weight, bias] = floats(e, node, layer_of(graph, node, folded)?);
+            layers::dense(e, [&inputs[0], &weight, &bias], name)
+        }
+        Op::Add { scale, activation } => {
+            let mut second = inputs[1].clone();
+            if *scale != 1.0 {
+                let factor = e.floats(format!("{}.scale", node.name), &[], &[*scale]);
+                second = e.node("Mul", &[&second, &factor], format!("{}.scaled", node.name), &[]);
+            }
+            let sum = e.node("Add", &[&inputs[0], &second], format!("{}.sum", node.name), &[]);
+            layers::activation(e, sum, name, *activation)
+        }
+    })
+}
+
+/// A layer's weight and bias as f32 constants.
+fn floats(e: &mut Emitter, node: &Node, layer: &Layer) -> [String; 2] {
+    [
+        e.floats(format!("{}.weight", node.name), &layer.shape, &layer.weight),
+        e.floats(format!("{}.bias", node.name), &[layer.out()], &layer.bias),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{Architecture, Backbone};
+    use crate::onnx::testing::{distance, image, params, tract};
+    use crate::onnx::{fold, reference, to_bytes};
+
+    fn example(backbone: Backbone, input_size: usize, alpha: f64) -> (Graph, Folded) {
+        let graph =
+            Architecture { backbone, input_size, alpha, dropout_keep: 0.4 }.graph().unwrap();
+        let folded = fold(&graph, &params(&graph, 7)).unwrap();
+        (graph, folded)
+    }
+
+    #[test]
+    fn tract_reads_the_file_as_the_graph_means_it() {
+        let teacher = Architecture::teacher();
+        let folded = fold(&teacher, &params(&teacher, 7)).unwrap();
+        for (name, (graph, folded)) in [
+            ("mobilenet 64", example(Backbone::Mobilenet, 64, 0.25)),
+            ("mobilenet 112", example(Backbone::Mobilenet, 112, 0.25)),
+            ("mobilefacenet 80", example(Backbone::Mobilefacenet, 80, 0.25)),
+            ("inception_resnet_v1 112", example(Backbone::InceptionResnetV1, 112, 0.25)),
+            ("teacher", (teacher, folded)),
+        ] {
+            let model = write(&graph, &folded, &[]).unwrap();
+            let image = image(graph.input_size(), 3);
+            let expected = reference::embedding(&reference::run(&graph, &folded, &image));
+            let got = tract(&model, graph.input_size())(&image);
+            assert!((got.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5, "{name}");
+            let distance = distance(&got, &expected);
+            assert!(distance < 1e-4, "{name}: {distance}");
+        }
+    }
+
+    #[test]
+    fn the_same_network_gives_the_same_bytes_and_keeps_its_metadata() {
+        let (graph, folded) = example(Backbone::Mobilenet, 64, 0.25);
+        let props = [("b".to_string(), "2".to_string()), ("a".into(), "1".into())];
+        let model = write(&graph, &folded, &props).unwrap();
+        assert_eq!(to_bytes(&model), to_bytes(&write(&graph, &folded, &props).unwrap()));
+        let kept: Vec<_> =
+            model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect();
+        assert_eq!(kept, props);
+    }
+
+    #[test]
+    fn layers_of_another_network_are_refused() {
+        let (graph, _) = example(Backbone::Mobilenet, 64, 0.25);
+        let (_, other) = example(Backbone::Mobilenet, 64, 0.5);
+        assert!(matches!(write(&graph, &other, &[]), Err(Error::Length { .. })));
+        assert_eq!(write(&graph, &Folded::new(), &[]), Err(Error::Missing("conv1".into())));
+    }
+}
