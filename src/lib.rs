@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod align;
+pub mod cli;
 pub mod embed;
 pub mod evaluate;
 pub mod files;

@@ -1,1 +1,5 @@
-fn main(){}
+//! The `facelatch` command.
+
+fn main() -> std::process::ExitCode {
+    facelatch::cli::main()
+}

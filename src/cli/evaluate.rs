@@ -1,0 +1,142 @@
+use super::failure::Failure;
+use crate::{
+    embed::Network,
+    evaluate::{
+        DatasetError, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions, Scored, roc, run,
+        text_in,
+    },
+    files::Tree,
+    plot::roc_chart,
+};
+use serde::Serialize;
+use std::{
+    fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+const LANDMARKS: &str = "given by the file, not detected: there is no detector yet";
+
+/// Measure how well a network tells people apart, by LFW's protocol.
+///
+/// Faces are cut out at the landmarks that the landmark file gives: there is no detector yet, so the
+/// numbers leave out what a detector would add in errors.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The embedding network, an ONNX file exported for facelatch
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    /// A folder or zip with images/PERSON/PERSON_0001.jpg, pairs.txt and landmarks.tsv
+    #[arg(long, value_name = "DIR|ZIP")]
+    images: PathBuf,
+    /// The pairs, in place of the pairs.txt among the images
+    #[arg(long, value_name = "FILE")]
+    pairs: Option<PathBuf>,
+    /// The landmarks, in place of the landmarks.tsv among the images
+    #[arg(long, value_name = "FILE")]
+    landmarks: Option<PathBuf>,
+    /// The folds to measure, e.g. 1-3 or 2,5 [default: all]
+    #[arg(long)]
+    folds: Option<Folds>,
+    /// Embed every face mirrored as well and take the direction halfway
+    #[arg(long)]
+    mirror: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// Draw the ROC curve into NAME.svg and NAME.png
+    #[arg(long, value_name = "NAME")]
+    plot: Option<PathBuf>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    model: String,
+    weights_sha256: &'a str,
+    images: String,
+    landmarks: &'static str,
+    mirror: bool,
+    report: &'a Report,
+}
+
+pub fn evaluate(args: &Args) -> Result<(), Failure> {
+    let mut network = Network::load(&args.model)?;
+    let set = faces(args, network.input_size())?;
+    let options = RunOptions { folds: None, mirror: args.mirror };
+    let (report, scored) = run(&set, &mut network, &options, &mut show_progress)?;
+    warn_of_small_numbers(&report);
+    if let Some(path) = &args.plot {
+        plot(&args.model, &scored, path)?;
+    }
+    let output = Output {
+        model: args.model.display().to_string(),
+        weights_sha256: &network.contract().weights_sha256,
+        images: args.images.display().to_string(),
+        landmarks: LANDMARKS,
+        mirror: args.mirror,
+        report: &report,
+    };
+    print(&output, args.json).map_err(|e| Failure::output(&e))
+}
+
+/// The faces of the chosen folds only: the others need not be there.
+fn faces(args: &Args, size: u32) -> Result<FaceSet, Failure> {
+    let tree = Tree::open(&args.images)?;
+    let mut pairs = Pairs::parse(&text(args.pairs.as_deref(), &tree, "pairs.txt")?)?;
+    if let Some(folds) = &args.folds {
+        pairs = pairs.in_folds(folds)?;
+    }
+    let landmarks = text(args.landmarks.as_deref(), &tree, "landmarks.tsv")?;
+    let set = FaceSet::new(&tree, pairs, &LandmarkTable::parse(&landmarks)?, size);
+    if let Err(DatasetError::Broken(images)) = &set {
+        images.iter().for_each(|image| log::warn!("{image}"));
+    }
+    Ok(set?)
+}
+
+fn text(named: Option<&Path>, tree: &Tree, name: &'static str) -> Result<String, Failure> {
+    match named {
+        Some(path) => fs::read_to_string(path).map_err(|e| Failure::input(path, &e)),
+        None => Ok(text_in(tree, name)?),
+    }
+}
+
+/// A line that counts up, for a person who watches.
+fn show_progress(done: usize, total: usize) {
+    let mut stderr = io::stderr();
+    if stderr.is_terminal() {
+        let end = if done == total { "\n" } else { "" };
+        let _ = write!(stderr, "\rfaces {done}/{total}{end}");
+    }
+}
+
+fn warn_of_small_numbers(report: &Report) {
+    for at in report.tar_at_far.iter().filter(|at| (at.impostor as f64) * at.far < 1.0) {
+        log::warn!(
+            "{} impostor pairs cannot measure a FAR of {:.0e}: the TAR given is the one without any \
+             false accept among them",
+            at.impostor,
+            at.far
+        );
+    }
+}
+
+fn plot(model: &Path, scored: &[Scored], path: &Path) -> Result<(), Failure> {
+    let name = model.file_stem().unwrap_or_default().to_string_lossy();
+    let curve = roc(scored).map_err(crate::evaluate::RunError::from)?;
+    Ok(roc_chart(&[(&name, &curve)]).write(path)?)
+}
+
+fn print(output: &Output, json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if json {
+        serde_json::to_writer_pretty(&mut stdout, output)?;
+        return writeln!(stdout);
+    }
+    let mirror = if output.mirror { ", mirrored as well" } else { "" };
+    writeln!(stdout, "model      {}{mirror}", output.model)?;
+    writeln!(stdout, "images     {}", output.images)?;
+    writeln!(stdout, "landmarks  {}", output.landmarks)?;
+    writeln!(stdout, "{}", output.report)
+}

@@ -1,0 +1,117 @@
+use crate::{
+    embed::NetworkError,
+    evaluate::{DatasetError, LandmarksError, PairsError, ProtocolError, RunError},
+    files::TreeError,
+    plot::PlotError,
+};
+use std::{error::Error, io, path::Path};
+
+pub const USAGE: u8 = 64;
+const DATA: u8 = 65;
+const NO_INPUT: u8 = 66;
+const SOFTWARE: u8 = 70;
+const CANNOT_CREATE: u8 = 73;
+const IO: u8 = 74;
+
+/// What ends a command early: one line for the user, and the exit code for scripts.
+#[derive(Debug)]
+pub struct Failure {
+    pub code: u8,
+    pub message: String,
+}
+
+impl Failure {
+    fn new(code: u8, error: &str) -> Self {
+        // One line, whatever the libraries below put into theirs.
+        let message = error.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        Self { code, message }
+    }
+
+    /// A file that was named on the command line cannot be read.
+    pub fn input(path: &Path, error: &io::Error) -> Self {
+        let code = if error.kind() == io::ErrorKind::InvalidData { DATA } else { NO_INPUT };
+        Self::new(code, &format!("{}: {error}; check the path", path.display()))
+    }
+
+    /// Standard output went away.
+    pub fn output(error: &io::Error) -> Self {
+        Self::new(IO, &format!("cannot write the result: {error}"))
+    }
+}
+
+impl<E: Error + Coded> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error.code(), &error.to_string())
+    }
+}
+
+/// The exit code that an error of the library stands for.
+pub trait Coded {
+    fn code(&self) -> u8;
+}
+
+impl Coded for TreeError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Archive { .. } => DATA,
+            Self::Missing(_) | Self::Read { .. } => NO_INPUT,
+        }
+    }
+}
+
+impl Coded for NetworkError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Read { .. } => NO_INPUT,
+            Self::Contract { .. } | Self::Unusable { .. } => DATA,
+            Self::CropSize(..) | Self::Run(_) | Self::Output(_) => SOFTWARE,
+        }
+    }
+}
+
+impl Coded for PairsError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Line { .. } => DATA,
+            Self::Folds(_) | Self::NoSuchFold(..) => USAGE,
+        }
+    }
+}
+
+impl Coded for LandmarksError {
+    fn code(&self) -> u8 {
+        DATA
+    }
+}
+
+impl Coded for DatasetError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Tree(e) => e.code(),
+            Self::Pairs(e) => e.code(),
+            Self::NotFound { .. } => NO_INPUT,
+            Self::Ambiguous { .. } | Self::NotText(_) | Self::Landmarks(_) | Self::Broken(_) => {
+                DATA
+            }
+        }
+    }
+}
+
+impl Coded for RunError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Folds(e) => e.code(),
+            Self::Protocol(ProtocolError::Missing(_)) => DATA,
+            _ => SOFTWARE,
+        }
+    }
+}
+
+impl Coded for PlotError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Write { .. } => CANNOT_CREATE,
+            Self::Draw { .. } => SOFTWARE,
+        }
+    }
+}

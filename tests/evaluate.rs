@@ -1,0 +1,147 @@
+//! `facelatch evaluate` from the command line to the exit code, and the real pictures where they are.
+
+mod tiny;
+
+use facelatch::{evaluate::FaceSet, files::Tree};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+/// A folder with `tiny.onnx` and `faces/` of three people in `folds` folds.
+fn prepared(folds: usize) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    tiny::write(&tiny::model(), &dir.path().join("tiny.onnx"));
+    fs::create_dir(dir.path().join("faces")).unwrap();
+    tiny::write_faces(&dir.path().join("faces"), folds);
+    dir
+}
+
+fn evaluate(dir: &Path, arguments: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_facelatch"));
+    command.current_dir(dir).env_remove("RUST_LOG").arg("evaluate");
+    command.args(arguments.split_whitespace()).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const TINY: &str = "--model tiny.onnx --images faces";
+
+#[test]
+fn people_of_three_colours_are_told_apart_without_an_error() {
+    let dir = prepared(3);
+    let table = stdout(&evaluate(dir.path(), TINY));
+    for part in [
+        "there is no detector yet",
+        "18 (9 genuine, 9 impostor), folds: 3",
+        "accuracy   100.00 % ± 0.00",
+        "EER        0.00 %",
+        "TAR        100.00 % at FAR 1e-3",
+    ] {
+        assert!(table.contains(part), "{part} in\n{table}");
+    }
+}
+
+#[test]
+fn json_folds_mirror_and_plot_do_what_they_say() {
+    let dir = prepared(3);
+    let more = "--folds 1-2 --mirror --json --plot roc";
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&evaluate(dir.path(), &format!("{TINY} {more}")))).unwrap();
+    assert_eq!(json["mirror"], true);
+    assert_eq!(json["report"]["genuine"], 6);
+    assert_eq!(json["report"]["folds"].as_array().unwrap().len(), 2);
+    assert!(json["landmarks"].as_str().unwrap().contains("no detector yet"));
+    assert!(fs::read_to_string(dir.path().join("roc.svg")).unwrap().contains("tiny"));
+    assert!(fs::read(dir.path().join("roc.png")).unwrap().starts_with(b"\x89PNG"));
+}
+
+#[test]
+fn pairs_and_landmarks_may_lie_elsewhere_and_other_folds_need_not_be_there() {
+    let dir = prepared(2);
+    for name in ["pairs.txt", "landmarks.tsv"] {
+        fs::rename(dir.path().join("faces").join(name), dir.path().join(name)).unwrap();
+    }
+    fs::remove_file(dir.path().join("faces/images/Ann/Ann_0003.jpg")).unwrap();
+    let named = "--pairs pairs.txt --landmarks landmarks.tsv --folds 1";
+    let table = stdout(&evaluate(dir.path(), &format!("{TINY} {named}")));
+    assert!(table.contains("FLATTERING"), "{table}");
+}
+
+#[test]
+fn what_is_wrong_ends_in_one_line_and_an_exit_code_of_its_own() {
+    let dir = prepared(2);
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("text.onnx"), "not a network").unwrap();
+    fs::write(path("short.txt"), "2\t3\nAnn\t1\t2\n").unwrap();
+    fs::write(path("few.tsv"), "Ann/Ann_0001.jpg\t1\t2\n").unwrap();
+    fs::write(path("none.tsv"), "").unwrap();
+    fs::create_dir(path("empty")).unwrap();
+    for (arguments, code, part) in [
+        ("--images faces", 64, "--model"),
+        ("--model tiny.onnx --images faces --folds 0", 64, "1-3"),
+        ("--model tiny.onnx --images faces --folds 1-3", 64, "no fold 3"),
+        ("--model text.onnx --images faces", 65, "text.onnx"),
+        ("--model tiny.onnx --images faces --pairs short.txt", 65, "line 3"),
+        ("--model tiny.onnx --images faces --landmarks few.tsv", 65, "line 1"),
+        ("--model tiny.onnx --images faces --landmarks none.tsv", 65, "Ann_0001.jpg: no landmarks"),
+        ("--model absent.onnx --images faces", 66, "absent.onnx"),
+        ("--model tiny.onnx --images absent", 66, "absent"),
+        ("--model tiny.onnx --images empty", 66, "pairs.txt"),
+        ("--model tiny.onnx --images faces --pairs absent.txt", 66, "absent.txt"),
+        ("--model tiny.onnx --images faces --plot absent/roc", 73, "absent/roc.svg"),
+    ] {
+        let output = evaluate(dir.path(), arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments}: {errors}");
+        assert!(errors.contains(part), "{arguments}: {errors}");
+        let own = errors.lines().filter(|line| line.starts_with("facelatch: ")).count();
+        assert!(code == 64 || own == 1, "{arguments}: {errors}");
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
+}
+
+#[test]
+fn every_broken_picture_is_named() {
+    let dir = prepared(2);
+    let images = dir.path().join("faces/images");
+    fs::write(images.join("Bob/Bob_0002.jpg"), b"\xff\xd8 no picture").unwrap();
+    fs::remove_file(images.join("Cid/Cid_0004.jpg")).unwrap();
+    let output = evaluate(dir.path(), TINY);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(65), "{errors}");
+    for part in ["2 of the pictures", "images/Bob/Bob_0002.jpg: ", "images/Cid/Cid_0004.jpg: "] {
+        assert!(errors.contains(part), "{part} in {errors}");
+    }
+}
+
+/// The shared research data, beside the repository unless `FACELATCH_SHARED` says where.
+fn shared(file: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let folder = std::env::var_os("FACELATCH_SHARED").map_or_else(beside, PathBuf::from);
+    let path = folder.join("data").join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIP: {} is not there; set FACELATCH_SHARED to its folder", path.display());
+    None
+}
+
+#[test]
+fn lfw_dev_loads_whole_and_aligned() {
+    let Some(path) = shared("lfw-dev.zip") else { return };
+    let set = FaceSet::lfw(&Tree::open(&path).unwrap(), 112).unwrap();
+    let pairs = &set.pairs().0;
+    assert_eq!((pairs.len(), set.pairs().folds()), (1800, 3));
+    for fold in 1..=3 {
+        let genuine = pairs.iter().filter(|p| p.fold == fold && p.same).count();
+        assert_eq!(genuine, 300, "fold {fold}");
+    }
+    assert_eq!(set.faces().len(), 2320);
+    assert!(set.faces().values().all(|face| face.dimensions() == (112, 112)));
+}
