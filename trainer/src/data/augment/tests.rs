@@ -183,6 +183,22 @@ fn a_config_may_name_a_part_and_nothing_unknown() {
     }
 }
 
+#[test]
+#[ignore = "measures time: cargo test --release -p facelatch-train a_view_takes -- --ignored"]
+fn a_view_takes_less_than_a_millisecond() {
+    const VIEWS: u32 = 3000;
+    let (src, augment) = (picture(), Augment::default());
+    let mut out = vec![0; OUT * OUT * 3];
+    let start = std::time::Instant::now();
+    for seed in 0..VIEWS {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed.into());
+        augment.apply(&src, SRC, &mut rng, OUT, &mut out, &mut false);
+    }
+    let each = start.elapsed() / VIEWS;
+    println!("{each:?} a view at {OUT} px");
+    assert!(each < std::time::Duration::from_millis(1), "{each:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
