@@ -7,6 +7,7 @@ pub mod dataset;
 pub mod loader;
 pub mod resample;
 pub mod sampler;
+pub mod synthetic;
 pub mod teacher;
 
 pub use augment::Augment;

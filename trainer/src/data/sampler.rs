@@ -110,7 +110,15 @@ pub struct Sampler {
     pairs: Vec<u32>,
     training: Vec<u32>,
     labels: Vec<Option<u32>>,
-    orders: Mutex<VecDeque<(Stream, u64, Arc<[u32]>)>>,
+    orders: Mutex<VecDeque<Order>>,
+}
+
+/// The shuffled order of one epoch of a stream.
+#[derive(Debug)]
+struct Order {
+    stream: Stream,
+    epoch: u64,
+    places: Arc<[u32]>,
 }
 
 impl Sampler {
@@ -254,15 +262,15 @@ impl Sampler {
     fn order(&self, stream: Stream, epoch: u64, len: usize) -> Arc<[u32]> {
         // A panic elsewhere cannot leave the cache half written: entries are pushed whole.
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((.., order)) = orders.iter().find(|(s, e, _)| (*s, *e) == (stream, epoch)) {
-            return Arc::clone(order);
+        if let Some(known) = orders.iter().find(|o| (o.stream, o.epoch) == (stream, epoch)) {
+            return Arc::clone(&known.places);
         }
-        let order: Arc<[u32]> = shuffled(len, generator(self.seed, stream, epoch, 0)).into();
+        let places: Arc<[u32]> = shuffled(len, generator(self.seed, stream, epoch, 0)).into();
         if orders.len() == CACHED {
             orders.pop_front();
         }
-        orders.push_back((stream, epoch, Arc::clone(&order)));
-        order
+        orders.push_back(Order { stream, epoch, places: Arc::clone(&places) });
+        places
     }
 }
 

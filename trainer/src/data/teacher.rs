@@ -165,7 +165,7 @@ fn parse(bytes: &[u8], names: &[&str]) -> Result<HashMap<String, Row>, String> {
             });
             for view in &row {
                 let length = view.iter().map(|v| v * v).sum::<f32>().sqrt();
-                if !((length - 1.0).abs() <= LENGTH_TOLERANCE) {
+                if length.is_nan() || (length - 1.0).abs() > LENGTH_TOLERANCE {
                     return Err(format!("the row of {name} has length {length} and must have 1"));
                 }
             }

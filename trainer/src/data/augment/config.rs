@@ -218,7 +218,7 @@ impl Augment {
         none
     }
 
-    fn probabilities_mut(&mut self) -> [(&'static str, &mut f32); 12] {
+    pub(super) fn probabilities_mut(&mut self) -> [(&'static str, &mut f32); 12] {
         [
             ("flip", &mut self.flip),
             ("geometry.probability", &mut self.geometry.probability),

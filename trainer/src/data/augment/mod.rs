@@ -1,7 +1,9 @@
 //! Random views of a face: what a door's camera, its light and its owner's hat do to it.
 //!
 //! Every length in px is one of the 160 px face, whatever the output size. A view is a pure
-//! function of the picture, the settings and the generator handed in.
+//! function of the picture, the settings and the generator handed in. A view at 112 px by the
+//! default settings took 0.5 ms of one core where this was written; the ignored test
+//! `a_view_takes_less_than_a_millisecond` measures it.
 
 mod colour;
 mod config;

@@ -5,6 +5,9 @@ use rand::{Rng, RngExt};
 /// The eyes of the face template, scaled to the 160 px face.
 const EYES: [(f32, f32); 2] = [(54.7, 73.9), (105.0, 73.6)];
 
+/// From the middle of the face to where the temples of glasses turn away, px of the 160 px face.
+const TEMPLE: f32 = 70.0;
+
 /// Colours of common masks.
 const MASKS: [[u8; 3]; 4] = [[150, 190, 215], [235, 235, 235], [25, 25, 28], [120, 150, 140]];
 
@@ -64,7 +67,8 @@ fn sunglasses(to_face: &Affine, rng: &mut impl Rng, picture: &mut [u8], size: us
             }
             (1.0 - (dx.powf(power) + dy.powf(power)).powf(1.0 / power)) * lens.1
         });
-        let frame = bar - (y - EYES[0].1 - drop + lens.1 * 0.5).abs();
+        let temples = TEMPLE - (x - CROP as f32 / 2.0).abs();
+        let frame = (bar - (y - EYES[0].1 - drop + lens.1 * 0.5).abs()).min(temples);
         glass.fold(frame, f32::max)
     };
     lay(to_face, picture, size, opacity, inside, |_| colour);

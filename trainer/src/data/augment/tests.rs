@@ -153,7 +153,8 @@ fn px_are_those_of_the_face_at_any_output_size() {
 
 #[test]
 fn settings_out_of_range_are_named() {
-    let broken: [(&str, fn(&mut Augment)); 6] = [
+    type Change = fn(&mut Augment);
+    let broken: [(&str, Change); 6] = [
         ("augment.flip is 1.5", |a| a.flip = 1.5),
         ("augment.noise.probability is NaN", |a| a.noise.probability = f32::NAN),
         ("augment.geometry.shift_px", |a| a.geometry.shift_px = -1.0),
@@ -182,6 +183,28 @@ fn a_config_may_name_a_part_and_nothing_unknown() {
     }
 }
 
+#[test]
+#[ignore = "measures time: cargo test --release -p facelatch-train a_view_takes -- --ignored"]
+fn a_view_takes_less_than_a_millisecond() {
+    const VIEWS: u32 = 2000;
+    let (src, augment) = (picture(), Augment::default());
+    let mut out = vec![0; OUT * OUT * 3];
+    // The best of four, so that other programs' turns on the core do not count.
+    let mut best = |seed: u64| {
+        let once = |_| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let start = std::time::Instant::now();
+            augment.apply(&src, SRC, &mut rng, OUT, &mut out, &mut false);
+            start.elapsed()
+        };
+        (0..4).map(once).min().unwrap()
+    };
+    let total: std::time::Duration = (0..VIEWS).map(|seed| best(seed.into())).sum();
+    let each = total / VIEWS;
+    println!("{each:?} a view at {OUT} px");
+    assert!(each < std::time::Duration::from_millis(1), "{each:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -193,15 +216,19 @@ proptest! {
     #[test]
     fn the_strongest_settings_at_any_size_do_not_panic(seed: u64, out_size in 2usize..60) {
         let mut all = Augment::default();
-        for (_, augment) in each_alone() {
-            all.occlusion.rectangle = 1.0;
-            view(&augment, seed, out_size);
+        for (_, probability) in all.probabilities_mut() {
+            *probability = 1.0;
         }
         all.geometry = Geometry {
             probability: 1.0, shift_px: 80.0, scale: 0.5, rotate_deg: 180.0, stretch: 0.5,
         };
         all.light = Light {
-            probability: 1.0, brightness: 1.0, contrast: 1.0, gamma: 4.0, saturation: 1.0, gains: 1.0,
+            probability: 1.0,
+            brightness: 1.0,
+            contrast: 1.0,
+            gamma: 4.0,
+            saturation: 1.0,
+            gains: 1.0,
         };
         all.blur = Blur { probability: 1.0, sigma_px: [0.0, 8.0] };
         all.motion = Motion { probability: 1.0, length_px: [0.0, 40.0] };
