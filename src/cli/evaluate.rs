@@ -1,6 +1,6 @@
 use super::failure::Failure;
 use crate::{
-    embed::Network,
+    embed::{Embedder, Network},
     evaluate::{
         DatasetError, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions, Scored, roc, run,
         text_in,
@@ -26,6 +26,14 @@ pub struct Args {
     /// The embedding network, an ONNX file exported for facelatch
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
+    #[command(flatten)]
+    measure: Measure,
+}
+
+/// What to measure a network on and how to show the result: the arguments that the daemon's and the
+/// trainer's `evaluate` share.
+#[derive(clap::Args)]
+pub struct Measure {
     /// A folder or zip with images/PERSON/PERSON_0001.jpg, pairs.txt and landmarks.tsv
     #[arg(long, value_name = "DIR|ZIP")]
     images: PathBuf,
@@ -53,7 +61,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct Output<'a> {
     model: String,
-    weights_sha256: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights_sha256: Option<&'a str>,
     images: String,
     landmarks: &'static str,
     mirror: bool,
@@ -62,26 +71,42 @@ struct Output<'a> {
 
 pub fn evaluate(args: &Args) -> Result<(), Failure> {
     let mut network = Network::load(&args.model)?;
-    let set = faces(args, network.input_size())?;
-    let options = RunOptions { folds: None, mirror: args.mirror };
-    let (report, scored) = run(&set, &mut network, &options, &mut show_progress)?;
-    warn_of_small_numbers(&report);
-    if let Some(path) = &args.plot {
-        plot(&args.model, &scored, path)?;
+    let hash = network.contract().weights_sha256.clone();
+    args.measure.run(&args.model, Some(&hash), &mut network)
+}
+
+impl Measure {
+    /// Measures `embedder`, which came out of the file or folder `model`, and prints the result.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says what to do next.
+    pub fn run(
+        &self,
+        model: &Path,
+        weights_sha256: Option<&str>,
+        embedder: &mut dyn Embedder,
+    ) -> Result<(), Failure> {
+        let set = faces(self, embedder.input_size())?;
+        let options = RunOptions { folds: None, mirror: self.mirror };
+        let (report, scored) = run(&set, embedder, &options, &mut show_progress)?;
+        warn_of_small_numbers(&report);
+        if let Some(path) = &self.plot {
+            plot(model, &scored, path)?;
+        }
+        let output = Output {
+            model: model.display().to_string(),
+            weights_sha256,
+            images: self.images.display().to_string(),
+            landmarks: LANDMARKS,
+            mirror: self.mirror,
+            report: &report,
+        };
+        print(&output, self.json).map_err(|e| Failure::output(&e))
     }
-    let output = Output {
-        model: args.model.display().to_string(),
-        weights_sha256: &network.contract().weights_sha256,
-        images: args.images.display().to_string(),
-        landmarks: LANDMARKS,
-        mirror: args.mirror,
-        report: &report,
-    };
-    print(&output, args.json).map_err(|e| Failure::output(&e))
 }
 
 /// The faces of the chosen folds only: the others need not be there.
-fn faces(args: &Args, size: u32) -> Result<FaceSet, Failure> {
+fn faces(args: &Measure, size: u32) -> Result<FaceSet, Failure> {
     let tree = Tree::open(&args.images)?;
     let mut pairs = Pairs::parse(&text(args.pairs.as_deref(), &tree, "pairs.txt")?)?;
     if let Some(folds) = &args.folds {

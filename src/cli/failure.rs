@@ -6,22 +6,38 @@ use crate::{
 };
 use std::{error::Error, io, path::Path};
 
-pub const USAGE: u8 = 64;
-const DATA: u8 = 65;
-const NO_INPUT: u8 = 66;
-const SOFTWARE: u8 = 70;
-const CANNOT_CREATE: u8 = 73;
-const IO: u8 = 74;
+/// Exit codes, those of BSD's `sysexits.h`.
+pub mod code {
+    /// The command line makes no sense.
+    pub const USAGE: u8 = 64;
+    /// A file holds something else than it should.
+    pub const DATA: u8 = 65;
+    /// A file or folder is not there.
+    pub const NO_INPUT: u8 = 66;
+    /// A fault in the software, or arithmetic that left the numbers.
+    pub const SOFTWARE: u8 = 70;
+    /// A result cannot be written.
+    pub const CANNOT_CREATE: u8 = 73;
+    /// Standard output went away.
+    pub const IO: u8 = 74;
+    /// A configuration that cannot work.
+    pub const CONFIG: u8 = 78;
+}
+
+use code::{CANNOT_CREATE, DATA, IO, NO_INPUT, SOFTWARE, USAGE};
 
 /// What ends a command early: one line for the user, and the exit code for scripts.
 #[derive(Debug)]
 pub struct Failure {
+    /// One of [`code`].
     pub code: u8,
+    /// One line, what was wrong and what to do.
     pub message: String,
 }
 
 impl Failure {
-    fn new(code: u8, error: &str) -> Self {
+    /// A failure with an exit code of [`code`]; line breaks in the message are taken out.
+    pub fn new(code: u8, error: &str) -> Self {
         // One line, whatever the libraries below put into theirs.
         let message = error.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         Self { code, message }

@@ -6,6 +6,9 @@
 mod evaluate;
 mod failure;
 
+pub use evaluate::Measure;
+pub use failure::{Failure, code};
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -33,7 +36,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(e) => {
             // Help and the version come this way too, as errors that are none.
-            let code = if e.use_stderr() { failure::USAGE } else { 0 };
+            let code = if e.use_stderr() { code::USAGE } else { 0 };
             let _ = e.print();
             return code.into();
         }

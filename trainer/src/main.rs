@@ -6,6 +6,8 @@ mod data;
 mod engine;
 mod loss;
 mod net;
+mod onnx;
+mod quantize;
 mod run;
 
 fn main() -> std::process::ExitCode {

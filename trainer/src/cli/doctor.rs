@@ -11,7 +11,7 @@ pub struct Doctor {
 
 impl Doctor {
     pub fn run(&self) -> Outcome {
-        let device = engine::pick(None).map_err(super::Failure::config)?;
+        let device = engine::pick(None).map_err(super::config)?;
         let linked = linked_with_cuda();
         if self.json {
             let report = serde_json::json!({

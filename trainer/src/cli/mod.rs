@@ -1,45 +1,35 @@
 //! One file a command: it parses its arguments, calls the library and prints.
 
+mod bench;
 mod doctor;
+mod evaluate;
+mod export;
+mod quantize;
+mod synthetic;
 mod train;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use facelatch::cli::{Failure, code};
 use std::process::ExitCode;
 
 /// What a command ends with: nothing, or one line that says what to do next.
 type Outcome = Result<(), Failure>;
 
-/// An error line and the exit code that goes with it (sysexits.h).
-pub struct Failure {
-    code: u8,
-    line: String,
+/// A file or folder that holds something else than it should.
+fn data(error: impl ToString) -> Failure {
+    Failure::new(code::DATA, &error.to_string())
 }
 
-/// Exit codes from BSD's sysexits.h.
-mod code {
-    /// The data was incorrect: a broken picture set, a foreign checkpoint.
-    pub const DATA: u8 = 65;
-    /// Something that a later step found impossible: a loss that left the numbers.
-    pub const SOFTWARE: u8 = 70;
-    /// A configuration that cannot work.
-    pub const CONFIG: u8 = 78;
+/// A configuration or option that cannot work.
+fn config(error: impl ToString) -> Failure {
+    Failure::new(code::CONFIG, &error.to_string())
 }
 
-impl Failure {
-    fn new(code: u8, error: impl ToString) -> Self {
-        Self { code, line: error.to_string() }
-    }
-
-    fn data(error: impl ToString) -> Self {
-        Self::new(code::DATA, error)
-    }
-
-    fn config(error: impl ToString) -> Self {
-        Self::new(code::CONFIG, error)
-    }
+/// A result that cannot be written.
+fn unwritable(path: &std::path::Path, error: impl std::fmt::Display) -> Failure {
+    Failure::new(code::CANNOT_CREATE, &format!("{}: {error}", path.display()))
 }
 
-/// Trains, measures, exports and quantizes the network that facelatch runs at the door.
 #[derive(Parser)]
 #[command(name = "facelatch-train", version)]
 struct Cli {
@@ -53,6 +43,16 @@ enum Command {
     Train(train::Train),
     /// Go on with a run from its latest checkpoint.
     Resume(train::Resume),
+    /// Measure how well a network tells people apart, by LFW's protocol.
+    Evaluate(evaluate::Evaluate),
+    /// Write a trained network as an f32 ONNX file.
+    Export(export::Export),
+    /// Write a trained network as an int8 ONNX file.
+    Quantize(quantize::Quantize),
+    /// Measure the speed of the training step.
+    Bench(bench::Bench),
+    /// Draw invented faces of invented people, to try the trainer on.
+    Synthetic(synthetic::Synthetic),
     /// Say which device would be used and whether libtorch is whole.
     Doctor(doctor::Doctor),
     /// Print a completion script for a shell.
@@ -69,6 +69,11 @@ pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Train(command) => command.run(),
         Command::Resume(command) => command.run(),
+        Command::Evaluate(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Quantize(command) => command.run(),
+        Command::Bench(command) => command.run(),
+        Command::Synthetic(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "facelatch-train", &mut std::io::stdout());
@@ -78,7 +83,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("facelatch-train: {}", failure.line);
+            eprintln!("facelatch-train: {}", failure.message);
             ExitCode::from(failure.code)
         }
     }

@@ -1,4 +1,4 @@
-use super::{Failure, Outcome, code};
+use super::{Failure, Outcome, code, config as bad_config, data};
 use crate::{
     engine,
     run::{Options, RunConfig, RunFolder, TrainError, Training},
@@ -39,7 +39,7 @@ pub struct Resume {
 /// What to compute with. None of it changes a run's numbers on a CPU but the number of threads,
 /// which decides the order of additions.
 #[derive(clap::Args)]
-struct Machine {
+pub struct Machine {
     /// auto, cpu or cuda.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -48,24 +48,35 @@ struct Machine {
     threads: Option<i32>,
     /// Activations in bfloat16: on a GPU half the memory and more speed.
     #[arg(long)]
-    bf16: bool,
+    pub bf16: bool,
+}
+
+impl Machine {
+    /// The device, with the threads set.
+    pub fn prepare(&self) -> Result<tch::Device, Failure> {
+        let device = engine::pick(Some(&self.device)).map_err(bad_config)?;
+        if let Some(threads) = self.threads {
+            tch::set_num_threads(threads.max(1));
+        }
+        Ok(device)
+    }
 }
 
 impl Train {
     pub fn run(&self) -> Outcome {
         let path = self.config.display();
         let text = std::fs::read_to_string(&self.config)
-            .map_err(|e| Failure::config(format!("{path}: {e}")))?;
-        let text = with_changes(&text, &self.set).map_err(Failure::config)?;
-        let config = RunConfig::parse(&text).map_err(|e| Failure::config(format!("{path}: {e}")))?;
-        let folder = RunFolder::create(&self.out, &config).map_err(Failure::data)?;
+            .map_err(|e| bad_config(format!("{path}: {e}")))?;
+        let text = with_changes(&text, &self.set).map_err(bad_config)?;
+        let config = RunConfig::parse(&text).map_err(|e| bad_config(format!("{path}: {e}")))?;
+        let folder = RunFolder::create(&self.out, &config).map_err(data)?;
         go(folder, &self.out, config, &self.machine)
     }
 }
 
 impl Resume {
     pub fn run(&self) -> Outcome {
-        let (folder, config) = RunFolder::open(&self.run).map_err(Failure::data)?;
+        let (folder, config) = RunFolder::open(&self.run).map_err(data)?;
         go(folder, &self.run, config, &self.machine)
     }
 }
@@ -96,10 +107,7 @@ fn with_changes(text: &str, changes: &[String]) -> Result<String, String> {
 }
 
 fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> Outcome {
-    let device = engine::pick(Some(&machine.device)).map_err(Failure::config)?;
-    if let Some(threads) = machine.threads {
-        tch::set_num_threads(threads.max(1));
-    }
+    let device = machine.prepare()?;
     log::info!("training on {}", engine::describe(device));
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
@@ -130,7 +138,7 @@ fn failure(error: TrainError) -> Failure {
         TrainError::NotFinite { .. } => code::SOFTWARE,
         _ => code::DATA,
     };
-    Failure::new(code, error)
+    Failure::new(code, &error.to_string())
 }
 
 #[cfg(test)]

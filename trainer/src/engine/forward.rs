@@ -20,12 +20,10 @@ pub trait Hook {
     fn weight(&mut self, _id: NodeId, _node: &Node, weight: Tensor) -> Tensor {
         weight
     }
-    /// The bias about to be added ([`Pass::Folded`] only).
-    fn bias(&mut self, _id: NodeId, _node: &Node, bias: Tensor) -> Tensor {
-        bias
-    }
     /// Value before the activation.
-    fn before_activation(&mut self, _id: NodeId, _node: &Node, _value: &Tensor) {}
+    fn before_activation(&mut self, _id: NodeId, _node: &Node, value: Tensor) -> Tensor {
+        value
+    }
     /// A node's finished output.
     fn output(&mut self, _id: NodeId, _node: &Node, value: Tensor) -> Tensor {
         value
@@ -88,8 +86,7 @@ pub fn forward(
                         1.0 => input(0) + input(1),
                         s => input(0) + input(1) * f64::from(*s),
                     };
-                    hook.before_activation(id, node, &sum);
-                    activate(sum, *activation)
+                    activate(hook.before_activation(id, node, sum), *activation)
                 }
                 Op::Concat => {
                     let all: Vec<_> = (0..node.inputs.len()).map(input).collect();
@@ -113,7 +110,7 @@ fn activate(mut x: Tensor, activation: Activation) -> Tensor {
     match activation {
         Activation::None => x,
         Activation::Relu => x.relu_(),
-        Activation::Relu6 => x.clamp_(0.0, 6.0),
+        Activation::Relu6 => x.relu6_(),
     }
 }
 
@@ -171,10 +168,9 @@ fn convolve(
     let value = if pass == Pass::Folded {
         let (weight, bias) = folded(node, params, conv.norm.as_ref());
         let weight = hook.weight(id, node, weight);
-        let bias = hook.bias(id, node, bias);
         run(&weight, Some(&bias))
     } else {
-        let weight = params.get(&format!("{}.weight", node.name)).shallow_clone();
+        let weight = params.get(&format!("{}.weight", node.name)).to_kind(x.kind());
         let weight = hook.weight(id, node, weight);
         let value = run(&weight, params.find(&format!("{}.bias", node.name)));
         match &conv.norm {
@@ -182,8 +178,7 @@ fn convolve(
             None => value,
         }
     };
-    hook.before_activation(id, node, &value);
-    activate(value, conv.activation)
+    activate(hook.before_activation(id, node, value), conv.activation)
 }
 
 fn dense(
@@ -199,7 +194,6 @@ fn dense(
     let value = if pass == Pass::Folded {
         let (weight, bias) = folded(node, params, norm);
         let weight = hook.weight(id, node, weight);
-        let bias = hook.bias(id, node, bias);
         x.linear(&weight, Some(&bias))
     } else {
         let weight = params.get(&format!("{}.weight", node.name)).shallow_clone();
@@ -209,6 +203,6 @@ fn dense(
             None => value,
         }
     };
-    hook.before_activation(id, node, &value);
+    let value = hook.before_activation(id, node, value);
     value.unsqueeze(-1).unsqueeze(-1)
 }

@@ -12,5 +12,5 @@ pub use device::{describe, pick, threads};
 pub use embedder::TorchEmbedder;
 pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
 pub use optimizer::{Optimizer, OptimizerKind};
-pub use parameters::{NamedTensors, Parameters};
+pub use parameters::{NamedTensors, Parameters, to_vec};
 pub use teacher::Teacher;

@@ -1,6 +1,6 @@
 use super::config::{DataConfig, RunConfig};
 use crate::{
-    data::{Batch, Dataset, Split, TeacherTable},
+    data::{Batch, Dataset, Split, TeacherTable, resample::canonical},
     engine::Teacher,
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -22,6 +22,17 @@ pub fn load_dataset(config: &RunConfig) -> Result<Dataset, Box<dyn Error + Send 
         dataset.require_identities()?;
     }
     Ok(dataset)
+}
+
+/// At most `count` training pictures, evenly spread and without augmentation, [N, size, size, 3].
+pub fn training_pixels(dataset: &Dataset, size: usize, count: usize) -> Vec<u8> {
+    let images: Vec<_> = (0..dataset.len()).filter(|&i| dataset.split(i) != Split::Val).collect();
+    let count = count.min(images.len());
+    let mut pixels = vec![0; count * size * size * 3];
+    for (n, out) in pixels.chunks_mut(size * size * 3).enumerate() {
+        canonical(dataset.pixels(images[n * images.len() / count]), dataset.size(), size, out);
+    }
+    pixels
 }
 
 /// A progress bar with our look; on something that is not a terminal it shows nothing.

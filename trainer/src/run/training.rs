@@ -1,14 +1,17 @@
 use super::{
     Checkpoint, CheckpointError, RunConfig, RunFolder,
-    inputs::{Target, load_dataset, progress},
+    inputs::{Target, load_dataset, progress, training_pixels},
     measure::{Measurement, Measurer},
     metrics::Metrics,
+    model::{calibration_from, ranges_to_tensors},
 };
 use crate::{
     data::{Batch, Dataset, Loader, Sampler},
     engine::{NoHook, Optimizer, Parameters, Pass, forward, images_from_bytes},
     loss::{Inputs, Terms, full},
     net::{Graph, ParamSpec, Role},
+    onnx::{Calibration, Method, WeightScale},
+    quantize::{FakeQuant, observe},
 };
 use facelatch::{evaluate::roc, plot::roc_chart};
 use indicatif::ProgressBar;
@@ -91,6 +94,8 @@ pub struct Training {
     target: Target,
     measurer: Measurer,
     metrics: Metrics,
+    /// Ranges of the activations, when training for int8.
+    calibration: Option<Calibration>,
     step: u64,
     best: Option<f64>,
 }
@@ -103,6 +108,9 @@ struct Sums {
     terms: BTreeMap<&'static str, Tensor>,
     waited: Duration,
 }
+
+/// Training pictures that the ranges of quantization-aware training are found on.
+const CALIBRATION_IMAGES: usize = 512;
 
 /// Names of the class head's parameters.
 const HEAD: [&str; 2] = ["head.weight", "head.bias"];
@@ -144,6 +152,7 @@ impl Training {
             target: Target::load(&config, &dataset, device)?,
             measurer: Measurer::new(&config.evaluate, &dataset, size, config.seed)?,
             metrics: Metrics::open(&folder, 0).map_err(|e| Box::new(e) as Box<_>)?,
+            calibration: None,
             step: 0,
             best: None,
             config,
@@ -175,7 +184,19 @@ impl Training {
         }
         let o = &self.config.optimizer;
         self.optimizer = Optimizer::new(o.kind, o.weight_decay, o.average, &self.params);
+        if self.config.quantize_aware {
+            self.calibration = Some(self.calibrate()?);
+        }
         Ok(())
+    }
+
+    /// Ranges of the activations of the network that training for int8 starts from.
+    fn calibrate(&self) -> Result<Calibration, TrainError> {
+        let pixels = training_pixels(&self.dataset, self.graph.input_size(), CALIBRATION_IMAGES);
+        let device = self.options.device;
+        let observed = observe(&self.graph, &self.params, &pixels, device, &mut |_| {})
+            .map_err(|e| Box::new(e) as Box<_>)?;
+        Ok(observed.calibration(Method::Mse, WeightScale::MaxAbs))
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
@@ -185,6 +206,11 @@ impl Training {
         }
         if let Err(name) = self.optimizer.import(&self.params, &checkpoint.tensors) {
             return Err(self.foreign(path, name));
+        }
+        if self.config.quantize_aware {
+            let ranges = checkpoint.under("quantization.");
+            let calibration = calibration_from(&self.graph, &ranges);
+            self.calibration = Some(calibration.map_err(|why| self.foreign(path, why))?);
         }
         (self.step, self.best) = (checkpoint.step, checkpoint.best);
         self.metrics =
@@ -203,11 +229,11 @@ impl Training {
             "{bar:30} {pos}/{len} {msg} · {eta} left",
         )
         .with_position(self.step);
-        let head = self.params.find(HEAD[0]).map(|_| ());
+        let head = self.params.find(HEAD[0]).is_some();
         let (mut sums, mut since) = (Sums::default(), Instant::now());
         while self.step < self.config.steps && !self.options.stop.load(Ordering::Relaxed) {
             let batch = loader.next_batch().map_err(|e| Box::new(e) as Box<_>)?;
-            let terms = self.update(&batch, head.is_some())?;
+            let terms = self.update(&batch, head)?;
             self.step += 1;
             sums.add(&batch, &terms);
             bar.set_position(self.step);
@@ -270,7 +296,14 @@ impl Training {
         let labelled: Vec<i64> =
             (0..).zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(i, _)| i).collect();
         let images = if self.options.bf16 { images.to_kind(Kind::BFloat16) } else { images };
-        let raw = forward(&self.graph, &self.params, &images, Pass::Train, &mut NoHook);
+        let raw = match &self.calibration {
+            None => forward(&self.graph, &self.params, &images, Pass::Train, &mut NoHook),
+            Some(calibration) => {
+                let fake = FakeQuant::new(&self.graph, calibration);
+                let mut fake = fake.map_err(|e| Box::new(e) as Box<_>)?;
+                forward(&self.graph, &self.params, &images, Pass::Folded, &mut fake)
+            }
+        };
         let terms = full(
             &self.config.loss,
             &Inputs {
@@ -372,7 +405,8 @@ impl Training {
             return Ok(());
         }
         self.best = Some(value);
-        let checkpoint = Checkpoint { tensors: self.average.export("average."), ..self.checkpoint() };
+        let mut checkpoint = self.checkpoint();
+        checkpoint.tensors.extend(self.average.export("average."));
         checkpoint.write(&self.folder.best())?;
         let mut curves = Vec::new();
         if let Some((_, scored)) = &m.lfw {
@@ -388,7 +422,9 @@ impl Training {
 
     fn checkpoint(&self) -> Checkpoint {
         let (config, step, best) = (self.config.to_toml(), self.step, self.best);
-        Checkpoint { config, step, best, tensors: BTreeMap::new() }
+        let ranges = self.calibration.iter().flat_map(|c| ranges_to_tensors(&self.graph, c));
+        let tensors = ranges.map(|(name, t)| (format!("quantization.{name}"), t)).collect();
+        Checkpoint { config, step, best, tensors }
     }
 
     fn save(&self) -> Result<(), TrainError> {

@@ -1,0 +1,141 @@
+use super::{Outcome, data};
+use crate::{
+    data::{Augment, BatchPlan, Dataset, Limits, Loader, Sampler, Source, synthetic},
+    engine::{
+        self, NoHook, Optimizer, OptimizerKind, Parameters, Pass, forward, images_from_bytes,
+    },
+    loss::{Inputs, LossConfig, Mining, full},
+    net::{Architecture, Backbone, ParamSpec, Role},
+};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tch::{Device, Kind, Tensor};
+
+/// Measure how many pictures a second the whole training step takes in: loading, augmentation,
+/// forward, batch-hard triplet and cross-entropy, backward, Adam.
+///
+/// The pictures are drawn first, so that no data is needed. `trainer/benches/race.py` runs this in
+/// turns with the same step in PyTorch and gives the ratio.
+#[derive(clap::Args)]
+pub struct Bench {
+    /// Which network.
+    #[arg(long, value_enum, default_value = "mobilenet")]
+    backbone: Backbone,
+    /// Side of the input, px.
+    #[arg(long, default_value_t = 160)]
+    size: usize,
+    /// Pictures in a batch; a multiple of 4.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Classes of the softmax head.
+    #[arg(long, default_value_t = 10_000)]
+    classes: usize,
+    /// Steps that count.
+    #[arg(long, default_value_t = 20)]
+    steps: usize,
+    /// Steps before them that do not.
+    #[arg(long, default_value_t = 3)]
+    warm_up: usize,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    machine: super::train::Machine,
+}
+
+/// What a benchmark found.
+struct Figures {
+    steps: Vec<Duration>,
+    waited: Duration,
+}
+
+impl Bench {
+    pub fn run(&self) -> Outcome {
+        let device = self.machine.prepare()?;
+        let figures = self.measure(device).map_err(data)?;
+        let mut seconds: Vec<_> = figures.steps.iter().map(Duration::as_secs_f64).collect();
+        seconds.sort_by(f64::total_cmp);
+        let total: f64 = seconds.iter().sum();
+        let speed = (self.batch * self.steps) as f64 / total;
+        let best = self.batch as f64 / seconds[0];
+        let wait = figures.waited.as_secs_f64() / total;
+        if self.json {
+            let line = serde_json::json!({
+                "images_per_second": speed,
+                "best_images_per_second": best,
+                "median_step_seconds": seconds[seconds.len() / 2],
+                "wait_share": wait,
+                "device": engine::describe(device),
+            });
+            println!("{line}");
+        } else {
+            println!("{}", engine::describe(device));
+            println!("{speed:.1} images/s over {} steps, {best:.1} in the best step", self.steps);
+            println!("{:.1}% of the time waiting for pictures", wait * 100.0);
+        }
+        Ok(())
+    }
+
+    fn measure(&self, device: Device) -> Result<Figures, Box<dyn Error + Send + Sync>> {
+        if self.batch == 0 || self.batch % 4 != 0 || self.steps == 0 || self.classes == 0 {
+            return Err("--batch is a multiple of 4, --steps and --classes are at least 1".into());
+        }
+        let architecture = Architecture {
+            backbone: self.backbone,
+            input_size: self.size,
+            ..Architecture::default()
+        };
+        let graph = architecture.graph()?;
+        let mut loader = self.loader()?;
+        let head = [
+            ParamSpec { name: "head.weight".into(), shape: vec![self.classes, 128], role: Role::Weight },
+            ParamSpec { name: "head.bias".into(), shape: vec![self.classes], role: Role::Offset },
+        ];
+        let params = Parameters::new(&graph, &head, 1, device);
+        let mut optimizer = Optimizer::new(OptimizerKind::Adam, 0.0, 0.0, &params);
+        let loss = LossConfig { mining: Mining::BatchHard, ..LossConfig::default() };
+        let mut figures = Figures { steps: Vec::new(), waited: Duration::ZERO };
+        for step in 0..self.warm_up + self.steps {
+            let start = Instant::now();
+            let batch = loader.next_batch()?;
+            let images = images_from_bytes(&batch.pixels, batch.size, device);
+            let images =
+                if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
+            let labels = Tensor::from_slice(&batch.labels).to_device(device);
+            let raw = forward(&graph, &params, &images, Pass::Train, &mut NoHook);
+            let inputs = Inputs {
+                raw: &raw,
+                labels: &labels,
+                labelled: &Tensor::arange(self.batch as i64, (Kind::Int64, device)),
+                head: Some((params.get("head.weight"), params.get("head.bias"))),
+                teacher: None,
+                bank: None,
+            };
+            let total = full(&loss, &inputs).total;
+            optimizer.step(&params, &params.gradient(&total), 1e-3);
+            if let Device::Cuda(i) = device {
+                tch::Cuda::synchronize(i as i64);
+            }
+            if step >= self.warm_up {
+                figures.steps.push(start.elapsed());
+                figures.waited += batch.waited;
+            }
+        }
+        Ok(figures)
+    }
+
+    fn loader(&self) -> Result<Loader, Box<dyn Error + Send + Sync>> {
+        let drawn = tempfile::tempdir()?;
+        let people = self.batch / 4 + 4;
+        synthetic::write(drawn.path(), people * 2, 4, 1)?;
+        let sources = [Source::new("synthetic", drawn.path())];
+        let dataset = Dataset::load(&sources, &Limits::default(), &mut |_, _| {})?;
+        let plan = BatchPlan { people: self.batch / 4, per_person: 4, free: 0 };
+        let sampler = Sampler::new(&dataset, plan, 1)?;
+        let dataset = Arc::new(dataset);
+        Ok(Loader::start(dataset, sampler, Augment::default(), self.size, 0, 1, 4)?)
+    }
+}

@@ -1,0 +1,60 @@
+use super::{Failure, Outcome, data, unwritable};
+use crate::{
+    onnx,
+    run::{About, Model},
+};
+use facelatch::files::write_atomically;
+use std::path::PathBuf;
+
+/// Write a trained network as an f32 ONNX file (opset 13, batch norm folded, L2 norm included).
+#[derive(clap::Args)]
+pub struct Export {
+    /// A checkpoint, or the folder of a run: its best model.
+    model: PathBuf,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    about: AboutArgs,
+}
+
+/// What goes into the file's metadata beside the contract.
+#[derive(clap::Args)]
+pub struct AboutArgs {
+    /// What the network was trained on, and under which terms [default: the sources' names].
+    #[arg(long, value_name = "TEXT")]
+    training_data: Option<String>,
+    /// A JSON file with its metrics, such as `evaluate --json` prints.
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+}
+
+impl AboutArgs {
+    pub fn read(&self) -> Result<About, Failure> {
+        let metrics = match &self.metrics {
+            None => "{}".to_owned(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|e| data(format!("{}: {e}", path.display())))?;
+                let json: serde_json::Value =
+                    serde_json::from_str(&text).map_err(|e| data(format!("{}: {e}", path.display())))?;
+                json.to_string()
+            }
+        };
+        Ok(About { training_data: self.training_data.clone(), metrics })
+    }
+}
+
+impl Export {
+    pub fn run(&self) -> Outcome {
+        let model = Model::load(&self.model).map_err(data)?;
+        let about = self.about.read()?;
+        let folded = onnx::fold(&model.graph, &model.params()).map_err(data)?;
+        let mut file = onnx::write(&model.graph, &folded, &[]).map_err(data)?;
+        model.sign(&mut file, &about).map_err(data)?;
+        let bytes = onnx::to_bytes(&file);
+        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
+        let (out, mib) = (self.out.display(), bytes.len() as f64 / 1048576.0);
+        println!("{out}: f32, {mib:.2} MiB, from step {}", model.step);
+        Ok(())
+    }
+}

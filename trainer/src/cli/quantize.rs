@@ -1,0 +1,105 @@
+use super::{Outcome, data, export::AboutArgs, train::Machine, unwritable};
+use crate::{
+    engine::Parameters,
+    onnx::{self, BiasCorrection, Calibration, Method, WeightScale},
+    quantize::{correct_biases, observe, similarity},
+    run::{Model, load_dataset, progress, training_pixels},
+};
+use facelatch::files::write_atomically;
+use std::path::PathBuf;
+use tch::Device;
+
+/// Write a trained network as an int8 ONNX file in QDQ form.
+///
+/// Weights: int8, symmetric, a scale for each output channel. Activations: u8 with ranges found on
+/// calibration pictures, or those that quantization-aware training has learned to live with. Pooling,
+/// the dense layer and the L2 norm stay f32.
+#[derive(clap::Args)]
+pub struct Quantize {
+    /// A checkpoint, or the folder of a run: its best model.
+    model: PathBuf,
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Pictures to find the ranges on, spread over the training pictures of the run's sources.
+    #[arg(long, default_value_t = 512)]
+    images: usize,
+    /// How ranges are chosen: minmax, percentile:P or mse.
+    #[arg(long, default_value = "mse")]
+    method: Method,
+    /// How the weights' scales are chosen.
+    #[arg(long, value_enum, default_value_t)]
+    weight_scale: WeightScale,
+    /// Leave the biases as they are instead of making up for what rounding shifts.
+    #[arg(long)]
+    no_bias_correction: bool,
+    #[command(flatten)]
+    about: AboutArgs,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+impl Quantize {
+    pub fn run(&self) -> Outcome {
+        let device = self.machine.prepare()?;
+        let about = self.about.read()?;
+        let model = Model::load(&self.model).map_err(data)?;
+        let pixels = calibration_pixels(&model, self.images)?;
+        let params = model.parameters(device);
+        let calibration = self.calibration(&model, &params, &pixels, device)?;
+        let (graph, few) = (&model.graph, first(&pixels, &model, 256));
+        let correction = match self.no_bias_correction {
+            true => BiasCorrection::new(),
+            false => correct_biases(graph, &params, &calibration, few, device).map_err(data)?,
+        };
+        let folded = onnx::fold(graph, &model.params()).map_err(data)?;
+        let mut file =
+            onnx::quantize(graph, &folded, &calibration, Some(&correction), &[]).map_err(data)?;
+        model.sign(&mut file, &about).map_err(data)?;
+        let bytes = onnx::to_bytes(&file);
+        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
+        let cosine = similarity(graph, &params, &calibration, few, device).map_err(data)?;
+        let (out, mb) = (self.out.display(), bytes.len() as f64 / 1e6);
+        println!("{out}: int8, {mb:.2} MB, from step {}", model.step);
+        println!("simulated int8 against f32 before bias correction: mean cosine {cosine:.5}");
+        Ok(())
+    }
+
+    fn calibration(
+        &self,
+        model: &Model,
+        params: &Parameters,
+        pixels: &[u8],
+        device: Device,
+    ) -> Result<Calibration, facelatch::cli::Failure> {
+        if let Some(ranges) = model.calibration().map_err(data)? {
+            println!("ranges from quantization-aware training");
+            return Ok(ranges);
+        }
+        let side = model.graph.input_size();
+        let bar = progress((pixels.len() / (side * side * 3)) as u64, "observing {bar:30} {pos}/{len} {eta}");
+        let observed = observe(&model.graph, params, pixels, device, &mut |n| bar.set_position(n as u64));
+        bar.finish_and_clear();
+        Ok(observed.map_err(data)?.calibration(self.method, self.weight_scale))
+    }
+}
+
+/// The first `count` of pictures that lie one after another.
+fn first<'a>(pixels: &'a [u8], model: &Model, count: usize) -> &'a [u8] {
+    let side = model.graph.input_size();
+    &pixels[..pixels.len().min(count * side * side * 3)]
+}
+
+/// `count` training pictures, evenly spread, canonical, [N, S, S, 3].
+fn calibration_pixels(model: &Model, count: usize) -> Result<Vec<u8>, facelatch::cli::Failure> {
+    let mut config = model.config.clone();
+    // A few of each person are enough, and quicker to decode.
+    config.data.limits.per_person = Some(config.data.limits.per_person.unwrap_or(4).min(4));
+    config.data.limits.unlabelled = Some(config.data.limits.unlabelled.unwrap_or(400).min(400));
+    let dataset = load_dataset(&config).map_err(data)?;
+    let pixels = training_pixels(&dataset, model.graph.input_size(), count);
+    if pixels.is_empty() {
+        return Err(data("no training picture to calibrate on"));
+    }
+    Ok(pixels)
+}

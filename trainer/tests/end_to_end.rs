@@ -1,0 +1,196 @@
+//! The binary as a user calls it: invented people are drawn, a small network learns to tell them
+//! apart, is killed and goes on, is exported, quantized and measured; and bad input is refused.
+
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+fn train(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_facelatch-train"));
+    command.args(args).env("RUST_LOG", "warn");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    train(args).output().unwrap()
+}
+
+fn done(args: &[&str]) -> String {
+    let output = run(args);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn path(p: &Path) -> &str {
+    p.to_str().unwrap()
+}
+
+/// Invented people, drawn once for all tests.
+fn people() -> &'static Path {
+    static PEOPLE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let dir = PEOPLE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        done(&["synthetic", path(&dir.path().join("faces")), "--people", "24", "--images", "10"]);
+        dir
+    });
+    Box::leak(dir.path().join("faces").into_boxed_path())
+}
+
+/// A small run: a quarter of the width, 64 px.
+fn config(dir: &Path, extra: &str) -> PathBuf {
+    let text = format!(
+        r#"
+seed = 3
+steps = 150
+[network]
+alpha = 0.25
+input_size = 64
+dropout_keep = 0.8
+[data]
+sources = [{{ name = "drawn", path = {:?} }}]
+workers = 1
+[batch.blocks]
+people = 6
+per_person = 4
+free = 0
+[optimizer]
+rate = 4e-3
+warmup = 20
+average = 0.9
+[evaluate]
+every = 75
+val_pairs = 200
+[checkpoint]
+every = 25
+log_every = 25
+{extra}"#,
+        people()
+    );
+    let file = dir.join("config.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn series(run: &Path, key: &str) -> Vec<f64> {
+    metrics(run).iter().filter_map(|line| line.get(key)?.as_f64()).collect()
+}
+
+#[test]
+fn a_small_run_learns_to_tell_invented_people_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    done(&["train", "--config", path(&config(dir.path(), "")), "--out", path(&out), "--threads", "1"]);
+    let loss = series(&out, "loss");
+    assert!(loss.last().unwrap() < &(loss[0] * 0.6), "the loss falls: {loss:?}");
+    let auc = series(&out, "val_auc");
+    assert!(*auc.last().unwrap() > 0.8, "pairs of people never seen separate: {auc:?}");
+    for file in ["run.toml", "best.safetensors", "loss.svg", "loss.png", "accuracy.svg"] {
+        assert!(out.join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_run_killed_in_mid_epoch_goes_on_with_the_same_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path(), "");
+    let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+    let start = |out: &Path| {
+        let set = ["--set", "steps=90", "--set", "checkpoint.every=7", "--threads", "1"];
+        let mut command = train(&["train", "--config", path(&config), "--out", path(out)]);
+        command.args(set).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    assert!(start(&whole).status().unwrap().success());
+    let mut child = start(&killed).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while fs::read_dir(killed.join("checkpoints")).map_or(0, |d| d.count()) < 2 {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint came");
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!killed.join("checkpoints/step-00000090.safetensors").exists(), "killed too late");
+    done(&["resume", path(&killed), "--threads", "1"]);
+    let last = "checkpoints/step-00000090.safetensors";
+    let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(last)).unwrap());
+    assert!(a == b, "the last checkpoints differ");
+    assert_eq!(series(&whole, "loss"), series(&killed, "loss"));
+    assert_eq!(series(&whole, "val_auc"), series(&killed, "val_auc"));
+}
+
+#[test]
+fn bad_input_ends_in_one_clear_line_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let lonely = at("lonely/only");
+    fs::create_dir_all(&lonely).unwrap();
+    let face = fs::read_dir(people().join("train")).unwrap().next().unwrap().unwrap().path();
+    for (i, picture) in fs::read_dir(face).unwrap().enumerate() {
+        fs::copy(picture.unwrap().path(), lonely.join(format!("{i}.png"))).unwrap();
+    }
+    fs::write(at("torn.zip"), b"PK\x03\x04 and no more").unwrap();
+    fs::write(at("foreign.safetensors"), b"nothing of the kind").unwrap();
+    let source = |path: &Path| format!("data.sources=[{{name=\"a\",path={path:?}}}]");
+    let config = config(dir.path(), "");
+    for (name, set, code, says) in [
+        ("missing folder", source(&at("absent")), 65, "absent"),
+        ("one identity", source(&at("lonely")), 65, "people"),
+        ("corrupt zip", source(&at("torn.zip")), 65, "torn.zip"),
+        ("wrong checkpoint", format!("start={:?}", at("foreign.safetensors")), 65, "foreign.safetensors"),
+        ("loss that leaves the numbers", "optimizer.rate=1e8".to_owned(), 78, "optimizer.rate"),
+        ("unknown key", "optimizer.speed=3".to_owned(), 78, "speed"),
+    ] {
+        let out = at(&format!("run of {name}"));
+        let args = ["train", "--config", path(&config), "--out", path(&out), "--threads", "1"];
+        let output = train(&args).args(["--set", &set]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{name}: {error}");
+        let lines: Vec<_> = error.lines().filter(|l| l.starts_with("facelatch-train:")).collect();
+        assert!(lines.len() == 1 && lines[0].contains(says), "{name}: {error}");
+        assert!(!out.join("best.safetensors").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_loss_that_leaves_the_numbers_stops_the_run_and_keeps_the_last_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let config = config(dir.path(), "");
+    let mut command = train(&["train", "--config", path(&config), "--out", path(&out)]);
+    // Plain gradient descent at a rate far too high, from the third update on.
+    let sets = ["optimizer.kind=sgd", "optimizer.rate=9.9", "optimizer.warmup=1", "checkpoint.every=1",
+        "optimizer.weight_decay=9.9", "steps=2000"];
+    for set in sets {
+        command.args(["--set", set]);
+    }
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(70), "{error}");
+    assert!(error.contains("the loss is") && error.contains("optimizer.rate"), "{error}");
+}
+
+#[test]
+fn a_finished_run_is_not_overwritten_by_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let config = config(dir.path(), "");
+    let args = ["train", "--config", path(&config), "--out", path(&out), "--set", "steps=2"];
+    done(&args);
+    let before = fs::read(out.join("run.toml")).unwrap();
+    let second = run(&args);
+    assert_eq!(second.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("resume"));
+    assert_eq!(fs::read(out.join("run.toml")).unwrap(), before);
+}
