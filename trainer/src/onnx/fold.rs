@@ -14,7 +14,7 @@ pub struct Layer {
     pub weight: Vec<f32>,
     /// [out, in / groups, kh, kw] of a convolution, [out, in] of a dense layer.
     pub shape: Vec<usize>,
-    /// [out]
+    /// One for each output channel.
     pub bias: Vec<f32>,
 }
 

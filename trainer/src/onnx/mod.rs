@@ -3,15 +3,26 @@
 
 mod error;
 mod fold;
+mod histogram;
 mod layers;
 mod proto;
+mod quantize;
+mod range;
 #[cfg(test)]
 mod reference;
+mod scales;
 #[cfg(test)]
 mod testing;
 mod write;
 
 pub use error::Error;
 pub use fold::{Folded, Layer, Params, fold};
+pub use histogram::{BINS, Histogram};
 pub use proto::to_bytes;
+pub use quantize::{BiasCorrection, corrected, quantize};
+pub use range::{Calibration, Method, Range, activation_quants, needs_range};
+pub use scales::{
+    ActivationQuant, BIAS_MAX, IMAGE, QuantizedLayer, WEIGHT_MAX, WeightScale, fake_quantize,
+    weight_scales, weight_scales_mse,
+};
 pub use write::write;

@@ -1,6 +1,6 @@
 //! What the tests of this folder share: random networks, tract, and comparisons.
 
-use super::Params;
+use super::{Calibration, Folded, Histogram, Method, Params, WeightScale, needs_range};
 use crate::net::{Graph, Role};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
@@ -62,6 +62,26 @@ pub fn image(side: usize, seed: u64) -> Vec<f32> {
             (x.clamp(0.0, 1.0) * 255.0).round() / 255.0
         })
         .collect()
+}
+
+/// Ranges of the random images with these seeds.
+pub fn calibrate(
+    graph: &Graph,
+    folded: &Folded,
+    seeds: std::ops::Range<u64>,
+    method: Method,
+) -> Calibration {
+    let mut histograms = vec![Histogram::default(); graph.nodes.len()];
+    for seed in seeds {
+        let values = super::reference::run(graph, folded, &image(graph.input_size(), seed));
+        for (histogram, values) in histograms.iter_mut().zip(&values) {
+            histogram.observe(values).unwrap();
+        }
+    }
+    let range =
+        |(node, histogram): (_, &Histogram)| needs_range(node).then(|| histogram.range(method));
+    let ranges = graph.nodes.iter().zip(&histograms).map(range).collect();
+    Calibration { ranges, weight_scale: WeightScale::MaxAbs }
 }
 
 /// A model loaded by tract for one image of this side.

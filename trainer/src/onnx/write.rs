@@ -109,8 +109,8 @@ fn floats(e: &mut Emitter, node: &Node, layer: &Layer) -> [String; 2] {
 mod tests {
     use super::*;
     use crate::net::{Architecture, Backbone};
-    use crate::onnx::testing::{distance, image, params, tract};
-    use crate::onnx::{fold, reference, to_bytes};
+    use crate::onnx::testing::{calibrate, distance, image, params, tract};
+    use crate::onnx::{Method, fold, quantize, reference, to_bytes};
 
     fn example(backbone: Backbone, input_size: usize, alpha: f64) -> (Graph, Folded) {
         let graph =
@@ -137,6 +137,31 @@ mod tests {
             assert!((got.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5, "{name}");
             let distance = distance(&got, &expected);
             assert!(distance < 1e-4, "{name}: {distance}");
+        }
+    }
+
+    #[test]
+    fn the_batch_stays_open_and_mixes_no_images() {
+        use tract_onnx::prelude::*;
+        let (graph, folded) = example(Backbone::Mobilenet, 64, 0.25);
+        let calibration = calibrate(&graph, &folded, 0..2, Method::MinMax);
+        for model in [
+            write(&graph, &folded, &[]).unwrap(),
+            quantize(&graph, &folded, &calibration, None, &[]).unwrap(),
+        ] {
+            let plan = tract_onnx::onnx()
+                .model_for_read(&mut to_bytes(&model).as_slice())
+                .and_then(|m| m.into_optimized())
+                .and_then(|m| m.into_runnable())
+                .unwrap();
+            let images: Vec<_> = (0..3).map(|seed| image(64, seed)).collect();
+            let input = Tensor::from_shape(&[3, 3, 64, 64], &images.concat()).unwrap();
+            let batch = plan.run(tvec!(input.into())).unwrap();
+            let single = tract(&model, 64);
+            let expected: Vec<f32> = images.iter().flat_map(|image| single(image)).collect();
+            let batch: Vec<f32> =
+                batch[0].to_plain_array_view::<f32>().unwrap().iter().copied().collect();
+            assert!(distance(&batch, &expected) < 5e-3);
         }
     }
 
