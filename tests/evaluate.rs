@@ -2,8 +2,14 @@
 
 mod tiny;
 
-use facelatch::{evaluate::FaceSet, files::Tree};
+use facelatch::{
+    embed::{Embedder, Embedding},
+    evaluate::{FaceSet, RunError, RunOptions, run, select_folds},
+    files::Tree,
+};
+use image::RgbImage;
 use std::{
+    error::Error,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -118,6 +124,50 @@ fn every_broken_picture_is_named() {
     for part in ["2 of the pictures", "images/Bob/Bob_0002.jpg: ", "images/Cid/Cid_0004.jpg: "] {
         assert!(errors.contains(part), "{part} in {errors}");
     }
+}
+
+/// Says the colour of a crop's left edge, for which a mirrored crop is another face.
+struct LeftEdge {
+    size: u32,
+    crops: usize,
+    lost: usize,
+}
+
+impl Embedder for LeftEdge {
+    fn input_size(&self) -> u32 {
+        self.size
+    }
+
+    fn embed_all(
+        &mut self,
+        crops: &[RgbImage],
+    ) -> Result<Vec<Embedding>, Box<dyn Error + Send + Sync>> {
+        self.crops += crops.len();
+        let edge = |crop: &RgbImage| {
+            let [r, g, b] = crop.get_pixel(0, 3).0.map(f32::from);
+            Embedding::new(std::array::from_fn(|i| [r, g, b][i % 3]))
+        };
+        Ok(crops.iter().skip(self.lost).map(edge).collect::<Result<_, _>>()?)
+    }
+}
+
+#[test]
+fn any_embedder_is_measured_and_a_faulty_one_is_stopped() {
+    let dir = prepared(3);
+    let set = FaceSet::lfw(&Tree::open(&dir.path().join("faces")).unwrap(), tiny::SIZE).unwrap();
+    let measure = |size, lost, mirror, folds: &str| {
+        let mut embedder = LeftEdge { size, crops: 0, lost };
+        let options = RunOptions { folds: select_folds(folds).ok(), mirror };
+        let mut last = (0, 0);
+        let done = run(&set, &mut embedder, &options, &mut |done, all| last = (done, all));
+        done.map(|(report, scored)| (report.pairs(), scored.len(), last, embedder.crops))
+    };
+    // Three people, two pictures of each in a fold.
+    assert_eq!(measure(tiny::SIZE, 0, false, "all").unwrap(), (18, 18, (18, 18), 18));
+    assert_eq!(measure(tiny::SIZE, 0, true, "2-3").unwrap(), (12, 12, (12, 12), 24));
+    assert!(matches!(measure(112, 0, false, "1"), Err(RunError::Size { .. })));
+    assert!(matches!(measure(tiny::SIZE, 1, false, "1"), Err(RunError::Count { .. })));
+    assert!(matches!(measure(tiny::SIZE, 0, false, "4"), Err(RunError::Folds(_))));
 }
 
 /// The shared research data, beside the repository unless `FACELATCH_SHARED` says where.

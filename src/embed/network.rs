@@ -20,7 +20,7 @@ pub struct Network {
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; check the path")]
     Read {
         /// The file.
         path: PathBuf,

@@ -62,7 +62,7 @@ pub struct Series {
 #[derive(Debug, thiserror::Error)]
 pub enum PlotError {
     /// The file system said no.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; name a folder that is there and can be written")]
     Write {
         /// The file.
         path: String,
