@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 /// Start a training run from a configuration.
@@ -46,6 +47,9 @@ pub struct Machine {
     /// CPU threads that libtorch computes with; by default all cores.
     #[arg(long, value_name = "N")]
     threads: Option<i32>,
+    /// Minutes after which training ends with a checkpoint, as Ctrl-C would end it.
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
     /// Activations in bfloat16: on a GPU half the memory and more speed.
     #[arg(long)]
     pub bf16: bool,
@@ -107,6 +111,7 @@ fn with_changes(text: &str, changes: &[String]) -> Result<String, String> {
 }
 
 fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> Outcome {
+    let start = Instant::now();
     let device = machine.prepare()?;
     log::info!("training on {}", engine::describe(device));
     let stop = Arc::new(AtomicBool::new(false));
@@ -120,7 +125,9 @@ fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> O
     if let Err(e) = ctrlc::set_handler(handler) {
         log::warn!("Ctrl-C will end the run without a checkpoint: {e}");
     }
-    let options = Options { device, bf16: machine.bf16, stop };
+    let budget = machine.minutes.map(|m| Duration::from_secs_f64(m.clamp(0.0, 1e6) * 60.0));
+    let deadline = budget.map(|budget| start + budget);
+    let options = Options { device, bf16: machine.bf16, stop, deadline };
     let training = Training::prepare(folder, config, options).map_err(failure)?;
     let summary = training.run().map_err(failure)?;
     let best = summary.best.map(|b| format!(", best {b:.4}")).unwrap_or_default();

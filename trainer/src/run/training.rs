@@ -36,6 +36,8 @@ pub struct Options {
     pub bf16: bool,
     /// Set from outside, by Ctrl-C, to end after the step in hand with a checkpoint.
     pub stop: Arc<AtomicBool>,
+    /// When to end likewise by itself, on a machine that is lent for a time.
+    pub deadline: Option<Instant>,
 }
 
 /// How a run ended.
@@ -147,13 +149,15 @@ impl Training {
         let average = Parameters::new(&graph, &head, seed, device);
         let o = &config.optimizer;
         let size = config.network.input_size;
+        let latest = folder.latest();
+        let step = latest.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut this = Self {
             optimizer: Optimizer::new(o.kind, o.weight_decay, o.average, &params),
             target: Target::load(&config, &dataset, device)?,
             measurer: Measurer::new(&config.evaluate, &dataset, size, config.seed)?,
-            metrics: Metrics::open(&folder, 0).map_err(|e| Box::new(e) as Box<_>)?,
+            metrics: Metrics::open(&folder, step).map_err(|e| Box::new(e) as Box<_>)?,
             calibration: None,
-            step: 0,
+            step,
             best: None,
             config,
             folder,
@@ -163,7 +167,7 @@ impl Training {
             params,
             average,
         };
-        match this.folder.latest() {
+        match latest {
             Some(checkpoint) => this.restore(&checkpoint)?,
             None => this.start()?,
         }
@@ -212,9 +216,7 @@ impl Training {
             let calibration = calibration_from(&self.graph, &ranges);
             self.calibration = Some(calibration.map_err(|why| self.foreign(path, why))?);
         }
-        (self.step, self.best) = (checkpoint.step, checkpoint.best);
-        self.metrics =
-            Metrics::open(&self.folder, self.step).map_err(|e| Box::new(e) as Box<_>)?;
+        self.best = checkpoint.best;
         Ok(())
     }
 
@@ -231,7 +233,7 @@ impl Training {
         .with_position(self.step);
         let head = self.params.find(HEAD[0]).is_some();
         let (mut sums, mut since) = (Sums::default(), Instant::now());
-        while self.step < self.config.steps && !self.options.stop.load(Ordering::Relaxed) {
+        while self.step < self.config.steps && !self.told_to_stop() {
             let batch = loader.next_batch().map_err(|e| Box::new(e) as Box<_>)?;
             let terms = self.update(&batch, head)?;
             self.step += 1;
@@ -263,6 +265,11 @@ impl Training {
             finished: self.step == self.config.steps,
             best: self.best,
         })
+    }
+
+    fn told_to_stop(&self) -> bool {
+        let late = self.options.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        late || self.options.stop.load(Ordering::Relaxed)
     }
 
     fn loader(&self) -> Result<Loader, TrainError> {
