@@ -179,7 +179,10 @@ fn a_run_killed_in_mid_epoch_goes_on_with_the_same_numbers() {
     let mut child = start(&killed).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(120);
     while fs::read_dir(killed.join("checkpoints")).map_or(0, |d| d.count()) < 2 {
-        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "no checkpoint came");
+        assert!(
+            Instant::now() < deadline && child.try_wait().unwrap().is_none(),
+            "no checkpoint came"
+        );
         thread::sleep(Duration::from_millis(5));
     }
     child.kill().unwrap();
@@ -215,7 +218,12 @@ fn bad_input_ends_in_one_clear_line_and_changes_nothing() {
         ("missing folder", source(&at("absent")), 65, "absent"),
         ("one identity", source(&at("lonely")), 65, "people"),
         ("corrupt zip", source(&at("torn.zip")), 65, "torn.zip"),
-        ("wrong checkpoint", format!("start={:?}", at("foreign.safetensors")), 65, "foreign.safetensors"),
+        (
+            "wrong checkpoint",
+            format!("start={:?}", at("foreign.safetensors")),
+            65,
+            "foreign.safetensors",
+        ),
         ("loss that leaves the numbers", "optimizer.rate=1e8".to_owned(), 78, "optimizer.rate"),
         ("unknown key", "optimizer.speed=3".to_owned(), 78, "speed"),
     ] {
@@ -237,8 +245,14 @@ fn a_loss_that_leaves_the_numbers_stops_the_run_and_keeps_the_last_checkpoint() 
     let config = config(dir.path());
     let mut command = train(&["train", "--config", path(&config), "--out", path(&out)]);
     // Plain gradient descent at a rate far too high, from the third update on.
-    let sets = ["optimizer.kind=sgd", "optimizer.rate=9.9", "optimizer.warmup=1", "checkpoint.every=1",
-        "optimizer.weight_decay=9.9", "steps=2000"];
+    let sets = [
+        "optimizer.kind=sgd",
+        "optimizer.rate=9.9",
+        "optimizer.warmup=1",
+        "checkpoint.every=1",
+        "optimizer.weight_decay=9.9",
+        "steps=2000",
+    ];
     for set in sets {
         command.args(["--set", set]);
     }

@@ -91,7 +91,11 @@ impl Bench {
         let graph = architecture.graph()?;
         let mut loader = self.loader()?;
         let head = [
-            ParamSpec { name: "head.weight".into(), shape: vec![self.classes, 128], role: Role::Weight },
+            ParamSpec {
+                name: "head.weight".into(),
+                shape: vec![self.classes, 128],
+                role: Role::Weight,
+            },
             ParamSpec { name: "head.bias".into(), shape: vec![self.classes], role: Role::Offset },
         ];
         let params = Parameters::new(&graph, &head, 1, device);
@@ -102,8 +106,7 @@ impl Bench {
             let start = Instant::now();
             let batch = loader.next_batch()?;
             let images = images_from_bytes(&batch.pixels, batch.size, device);
-            let images =
-                if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
+            let images = if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
             let labels = Tensor::from_slice(&batch.labels).to_device(device);
             let raw = forward(&graph, &params, &images, Pass::Train, &mut NoHook);
             let inputs = Inputs {

@@ -34,9 +34,10 @@ impl AboutArgs {
         let metrics = match &self.metrics {
             None => "{}".to_owned(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| data(format!("{}: {e}", path.display())))?;
-                let json: serde_json::Value =
-                    serde_json::from_str(&text).map_err(|e| data(format!("{}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| data(format!("{}: {e}", path.display())))?;
+                let json: serde_json::Value = serde_json::from_str(&text)
+                    .map_err(|e| data(format!("{}: {e}", path.display())))?;
                 json.to_string()
             }
         };

@@ -76,7 +76,12 @@ pub fn main() -> ExitCode {
         Command::Synthetic(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "facelatch-train", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "facelatch-train",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
     };

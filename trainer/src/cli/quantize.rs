@@ -77,8 +77,12 @@ impl Quantize {
             return Ok(ranges);
         }
         let side = model.graph.input_size();
-        let bar = progress((pixels.len() / (side * side * 3)) as u64, "observing {bar:30} {pos}/{len} {eta}");
-        let observed = observe(&model.graph, params, pixels, device, &mut |n| bar.set_position(n as u64));
+        let bar = progress(
+            (pixels.len() / (side * side * 3)) as u64,
+            "observing {bar:30} {pos}/{len} {eta}",
+        );
+        let observed =
+            observe(&model.graph, params, pixels, device, &mut |n| bar.set_position(n as u64));
         bar.finish_and_clear();
         Ok(observed.map_err(data)?.calibration(self.method, self.weight_scale))
     }

@@ -6,7 +6,9 @@ pub fn pick(wanted: Option<&str>) -> Result<Device, String> {
         None | Some("auto") => Ok(Device::cuda_if_available()),
         Some("cpu") => Ok(Device::Cpu),
         Some("cuda") if Cuda::is_available() => Ok(Device::Cuda(0)),
-        Some("cuda") => Err("--device cuda: libtorch sees no GPU; `facelatch-train doctor` says why".into()),
+        Some("cuda") => {
+            Err("--device cuda: libtorch sees no GPU; `facelatch-train doctor` says why".into())
+        }
         Some(other) => Err(format!("--device {other}: it is one of auto, cpu, cuda")),
     }
 }
@@ -20,7 +22,11 @@ pub fn threads() -> usize {
 pub fn describe(device: Device) -> String {
     match device {
         Device::Cpu => format!("CPU, {} threads", threads()),
-        Device::Cuda(i) => format!("CUDA GPU {i} of {}, cuDNN {}", Cuda::device_count(), Cuda::cudnn_is_available()),
+        Device::Cuda(i) => format!(
+            "CUDA GPU {i} of {}, cuDNN {}",
+            Cuda::device_count(),
+            Cuda::cudnn_is_available()
+        ),
         other => format!("{other:?}"),
     }
 }

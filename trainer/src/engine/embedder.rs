@@ -44,6 +44,10 @@ impl Embedder for TorchEmbedder<'_> {
     ) -> Result<Vec<Embedding>, Box<dyn Error + Send + Sync>> {
         let pixels: Vec<u8> = crops.iter().flat_map(|crop| crop.as_raw()).copied().collect();
         let length = crate::net::Architecture::EMBEDDING;
-        Ok(self.embed(&pixels).chunks(length).map(Embedding::from_slice).collect::<Result<_, _>>()?)
+        Ok(self
+            .embed(&pixels)
+            .chunks(length)
+            .map(Embedding::from_slice)
+            .collect::<Result<_, _>>()?)
     }
 }

@@ -60,7 +60,8 @@ pub fn forward(
     let mut values: Vec<Option<Tensor>> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter().enumerate() {
         let value = {
-            let input = |i: usize| values[node.inputs[i]].as_ref().expect("computed before its readers");
+            let input =
+                |i: usize| values[node.inputs[i]].as_ref().expect("computed before its readers");
             match &node.op {
                 Op::Image => images.shallow_clone(),
                 Op::Normalise { mean, std } => {
@@ -77,9 +78,7 @@ pub fn forward(
                     let (k, s) = (*kernel as i64, *stride as i64);
                     input(0).max_pool2d([k, k], [s, s], [0, 0], [1, 1], false)
                 }
-                Op::GlobalAveragePool => {
-                    input(0).mean_dim(&[2i64, 3][..], true, Kind::Float)
-                }
+                Op::GlobalAveragePool => input(0).mean_dim(&[2i64, 3][..], true, Kind::Float),
                 Op::Dropout { keep } => input(0).dropout(1.0 - keep, pass == Pass::Train),
                 Op::Add { scale, activation } => {
                     let sum = match scale {

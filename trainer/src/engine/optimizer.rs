@@ -128,8 +128,7 @@ impl Optimizer {
     /// Names the first tensor that is missing or of another length.
     pub fn import(&mut self, params: &Parameters, named: &NamedTensors) -> Result<(), String> {
         let _guard = tch::no_grad_guard();
-        for (name, tensor) in
-            [("optimizer.first", &self.first), ("optimizer.second", &self.second)]
+        for (name, tensor) in [("optimizer.first", &self.first), ("optimizer.second", &self.second)]
         {
             match named.get(name) {
                 Some((shape, values)) if shape[..] == [tensor.numel()] => {
@@ -170,7 +169,10 @@ mod tests {
         for _ in 0..steps {
             o.step(&p, &gradient, 0.1);
         }
-        assert!(to_vec(o.ema()[0]) == to_vec(p.flat()), "without averaging the average is the value");
+        assert!(
+            to_vec(o.ema()[0]) == to_vec(p.flat()),
+            "without averaging the average is the value"
+        );
         p.get("conv1.weight").double_value(&[0, 0, 0, 0])
     }
 

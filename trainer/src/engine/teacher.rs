@@ -23,10 +23,15 @@ impl Teacher {
                 "weight" => format!("{}.weight", conv_name(name)),
                 bn => format!("{}.{}", norm_name(name), bn.trim_start_matches("bn.")),
             };
-            let (_, values) =
-                published.get(&theirs).ok_or_else(|| format!("the teacher has no tensor {theirs}"))?;
+            let (_, values) = published
+                .get(&theirs)
+                .ok_or_else(|| format!("the teacher has no tensor {theirs}"))?;
             if values.len() != spec.len() {
-                return Err(format!("the teacher's {theirs} has {} values, not {}", values.len(), spec.len()));
+                return Err(format!(
+                    "the teacher's {theirs} has {} values, not {}",
+                    values.len(),
+                    spec.len()
+                ));
             }
             named.insert(spec.name, (spec.shape, values.clone()));
         }

@@ -31,7 +31,9 @@ pub fn margin_cross_entropy(
     let beyond = &own - margin * margin.sin();
     let target = enlarged.where_self(&own.gt((std::f64::consts::PI - margin).cos()), &beyond);
     let logits = cosines.scatter(1, &index, &target) * scale;
-    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0).to_kind(Kind::Float)
+    logits
+        .cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+        .to_kind(Kind::Float)
 }
 
 #[cfg(test)]

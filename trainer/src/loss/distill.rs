@@ -2,14 +2,17 @@ use tch::{Kind, Reduction, Tensor};
 
 /// Mean of 1 − cos(student, teacher); both unit length, [N, 128].
 pub fn cosine(student: &Tensor, teacher: &Tensor) -> Tensor {
-    (student * teacher).sum_dim_intlist(&[1i64][..], false, Kind::Float).mean(Kind::Float) * -1.0 + 1.0
+    (student * teacher).sum_dim_intlist(&[1i64][..], false, Kind::Float).mean(Kind::Float) * -1.0
+        + 1.0
 }
 
 /// KL(teacher ‖ student) of the softmax over `scale` × similarities to `bank` [R, 128], averaged over
 /// the rows. The bank holds the teacher's embeddings of all training pictures, so it serves as a
 /// classifier with one class a picture that needs no labels.
 pub fn bank(student: &Tensor, teacher: &Tensor, bank: &Tensor, scale: f64) -> Tensor {
-    let target = tch::no_grad(|| (teacher.linear(bank, None::<&Tensor>) * scale).log_softmax(1, Kind::Float));
+    let target = tch::no_grad(|| {
+        (teacher.linear(bank, None::<&Tensor>) * scale).log_softmax(1, Kind::Float)
+    });
     let log = (student.linear(bank, None::<&Tensor>) * scale).log_softmax(1, Kind::Float);
     let n = student.size()[0].max(1) as f64;
     log.kl_div(&target, Reduction::Sum, true) / n

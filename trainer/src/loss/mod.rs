@@ -135,7 +135,8 @@ pub struct Terms {
 
 /// Rows scaled to unit length; a zero row stays zero.
 pub fn unit(raw: &Tensor) -> Tensor {
-    let length = raw.square().sum_dim_intlist(&[1i64][..], true, Kind::Float).clamp_min(1e-24).sqrt();
+    let length =
+        raw.square().sum_dim_intlist(&[1i64][..], true, Kind::Float).clamp_min(1e-24).sqrt();
     raw / length
 }
 
@@ -157,7 +158,13 @@ pub fn full(config: &LossConfig, inputs: &Inputs) -> Terms {
     let of = |t: &Tensor| t.index_select(0, inputs.labelled);
     add("cross_entropy", config.cross_entropy, &|| {
         let (weight, bias) = inputs.head.filter(|_| any_labels)?;
-        Some(cross_entropy(&of(inputs.raw), weight, bias, &of(inputs.labels), config.label_smoothing))
+        Some(cross_entropy(
+            &of(inputs.raw),
+            weight,
+            bias,
+            &of(inputs.labels),
+            config.label_smoothing,
+        ))
     });
     add("triplet", config.triplet, &|| {
         any_labels.then(|| {

@@ -45,7 +45,9 @@ impl Architecture {
     pub fn graph(&self) -> Result<Graph, String> {
         let Self { backbone, alpha, input_size: size, dropout_keep: keep } = *self;
         if !(64..=224).contains(&size) || size % 16 != 0 {
-            return Err(format!("input_size is {size}; it must be a multiple of 16 from 64 to 224"));
+            return Err(format!(
+                "input_size is {size}; it must be a multiple of 16 from 64 to 224"
+            ));
         }
         if backbone == Backbone::InceptionResnetV1 && size < 112 {
             return Err(format!("input_size is {size}; inception_resnet_v1 needs at least 112"));

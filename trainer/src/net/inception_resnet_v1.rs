@@ -37,7 +37,14 @@ impl Net {
     }
 
     /// `x + scale · up(concat(branches))`, the `up` a 1×1 convolution with a bias and no norm.
-    fn residual(&mut self, name: &str, scale: f32, last: bool, branches: &[&[Step]], x: NodeId) -> NodeId {
+    fn residual(
+        &mut self,
+        name: &str,
+        scale: f32,
+        last: bool,
+        branches: &[&[Step]],
+        x: NodeId,
+    ) -> NodeId {
         let ends: Vec<_> = (branches.iter().enumerate())
             .map(|(i, steps)| self.branch(&format!("{name}.branch{i}"), steps, x))
             .collect();

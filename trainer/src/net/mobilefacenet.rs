@@ -29,8 +29,7 @@ const BLOCKS: [(usize, usize, usize); 15] = [
 const NORM: Norm = Norm { momentum: 0.9, epsilon: 1e-5, scale: true };
 
 /// The statistics of ImageNet that the teacher's input is normalised with.
-pub const IMAGENET: Op =
-    Op::Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+pub const IMAGENET: Op = Op::Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 struct Net(Builder, f64);
 

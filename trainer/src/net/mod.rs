@@ -8,4 +8,6 @@ mod mobilefacenet;
 mod mobilenet;
 
 pub use backbone::{Architecture, Backbone};
-pub use graph::{Activation, Builder, Conv, Graph, Node, NodeId, Norm, Op, Padding, ParamSpec, Role};
+pub use graph::{
+    Activation, Builder, Conv, Graph, Node, NodeId, Norm, Op, Padding, ParamSpec, Role,
+};

@@ -55,7 +55,7 @@ pub fn observe(
     let (size, mut done) = (graph.input_size(), 0);
     for batch in pixels.chunks(BATCH * size * size * 3) {
         let images = images_from_bytes(batch, size, device);
-        forward(graph, params, &images, Pass::Folded, &mut observer);
+        _ = forward(graph, params, &images, Pass::Folded, &mut observer);
         done += images.size()[0] as usize;
         progress(done);
     }
@@ -136,11 +136,11 @@ pub fn correct_biases(
     let _guard = tch::no_grad_guard();
     let images = images_from_bytes(pixels, graph.input_size(), device);
     let mut float = Means::default();
-    forward(graph, params, &images, Pass::Folded, &mut float);
+    _ = forward(graph, params, &images, Pass::Folded, &mut float);
     let fake = FakeQuant::new(graph, calibration)?;
     let mut corrector =
         Corrector { float, int8: Means::default(), fake, found: BiasCorrection::new() };
-    forward(graph, params, &images, Pass::Folded, &mut corrector);
+    _ = forward(graph, params, &images, Pass::Folded, &mut corrector);
     Ok(corrector.found)
 }
 
@@ -161,7 +161,10 @@ pub fn similarity(
     let float = unit(&forward(graph, params, &images, Pass::Folded, &mut NoHook));
     let mut fake = FakeQuant::new(graph, calibration)?;
     let int8 = unit(&forward(graph, params, &images, Pass::Folded, &mut fake));
-    Ok((float * int8).sum_dim_intlist(&[1i64][..], false, Kind::Float).mean(Kind::Float).double_value(&[]))
+    Ok((float * int8)
+        .sum_dim_intlist(&[1i64][..], false, Kind::Float)
+        .mean(Kind::Float)
+        .double_value(&[]))
 }
 
 #[cfg(test)]

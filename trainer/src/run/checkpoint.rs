@@ -55,7 +55,8 @@ impl Checkpoint {
         let empty = HashMap::new();
         let meta = header.metadata().as_ref().unwrap_or(&empty);
         let config = meta.get("facelatch.run").ok_or("it carries no run configuration")?.clone();
-        let step = meta.get("facelatch.step").and_then(|s| s.parse().ok()).ok_or("it has no step")?;
+        let step =
+            meta.get("facelatch.step").and_then(|s| s.parse().ok()).ok_or("it has no step")?;
         let best = meta.get("facelatch.best").and_then(|s| s.parse().ok());
         Ok(Self { config, step, best, tensors: tensors(bytes)? })
     }
@@ -68,7 +69,11 @@ impl Checkpoint {
         let file = |source| CheckpointError::File { path: path.into(), source };
         let bytes: Vec<_> = (self.tensors.iter())
             .map(|(name, (shape, values))| {
-                (name, shape.clone(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
+                (
+                    name,
+                    shape.clone(),
+                    values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(),
+                )
             })
             .collect();
         let views = bytes.iter().map(|(name, shape, bytes)| {

@@ -224,15 +224,21 @@ impl RunConfig {
             && self.data.teacher_tables.is_none()
             && self.data.teacher.is_none()
         {
-            return Err("a distillation term is on, but neither data.teacher_tables nor data.teacher \
+            return Err(
+                "a distillation term is on, but neither data.teacher_tables nor data.teacher \
                         says whose embeddings to learn"
-                .into());
+                    .into(),
+            );
         }
         if self.loss.distill_bank > 0.0 && self.data.teacher_tables.is_none() {
-            return Err("loss.distill_bank needs data.teacher_tables: the bank is made of them".into());
+            return Err(
+                "loss.distill_bank needs data.teacher_tables: the bank is made of them".into()
+            );
         }
         if self.quantize_aware && self.start.is_none() {
-            return Err("quantize_aware fine-tunes a trained network: name its checkpoint as start".into());
+            return Err(
+                "quantize_aware fine-tunes a trained network: name its checkpoint as start".into(),
+            );
         }
         Ok(())
     }
@@ -256,9 +262,8 @@ mod tests {
 
     #[test]
     fn what_cannot_work_is_refused_by_name() {
-        let with = |line: &str| {
-            format!("{line}\n[[data.sources]]\nname = \"a\"\npath = \"faces\"\n")
-        };
+        let with =
+            |line: &str| format!("{line}\n[[data.sources]]\nname = \"a\"\npath = \"faces\"\n");
         for (line, word) in [
             ("stepz = 3", "stepz"),
             ("steps = 0", "steps"),
@@ -279,7 +284,8 @@ mod tests {
     #[test]
     fn the_rate_rises_and_falls() {
         let o = OptimizerConfig { rate: 1.0, final_rate: 0.1, warmup: 4, ..Default::default() };
-        for (step, expected) in [(0, 0.25), (3, 1.0), (4, 1.0), (104, 0.1), (54, 0.55), (500, 0.1)] {
+        for (step, expected) in [(0, 0.25), (3, 1.0), (4, 1.0), (104, 0.1), (54, 0.55), (500, 0.1)]
+        {
             let got = o.rate_at(step, 105);
             assert!((got - expected).abs() < 1e-9, "step {step}: {got} instead of {expected}");
         }

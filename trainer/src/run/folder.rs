@@ -68,7 +68,9 @@ impl RunFolder {
         let mut paths: Vec<_> = fs::read_dir(self.checkpoints())?
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
-            .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-")))
+            .filter(|path| {
+                path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("step-"))
+            })
             .collect();
         paths.sort();
         Ok(paths)

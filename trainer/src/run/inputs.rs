@@ -72,7 +72,8 @@ impl Target {
             None => None,
         };
         if let (Some(table), None) = (&table, &teacher) {
-            let lacks = |&i: &usize| dataset.split(i) != Split::Val && table.get(i, false).is_none();
+            let lacks =
+                |&i: &usize| dataset.split(i) != Split::Val && table.get(i, false).is_none();
             let missing = (0..dataset.len()).filter(lacks).count();
             if missing > 0 {
                 return Err(format!(

@@ -88,7 +88,8 @@ impl Measurer {
 
 impl HeldOut {
     fn new(dataset: &Dataset, size: usize, count: usize, seed: u64) -> Option<Self> {
-        let images: Vec<_> = (0..dataset.len()).filter(|&i| dataset.val_label(i).is_some()).collect();
+        let images: Vec<_> =
+            (0..dataset.len()).filter(|&i| dataset.val_label(i).is_some()).collect();
         let people: Vec<_> = images.iter().map(|&i| dataset.val_label(i)).collect();
         let pairs = draw_pairs(&people, count, seed);
         let both = |wanted| pairs.iter().any(|(.., same)| *same == wanted);

@@ -55,7 +55,8 @@ impl Metrics {
     /// # Errors
     /// What the chart says.
     pub fn draw(&self, folder: &RunFolder) -> Result<(), facelatch::plot::PlotError> {
-        let terms = ["loss", "cross_entropy", "triplet", "angular", "distill_cosine", "distill_bank"];
+        let terms =
+            ["loss", "cross_entropy", "triplet", "angular", "distill_cosine", "distill_bank"];
         let chart = |title: &str, y: &str, series: Vec<Series>| Chart {
             title: title.into(),
             x_label: "step".into(),
@@ -94,9 +95,12 @@ mod tests {
         config.data.sources.push(crate::data::Source::new("a", "faces"));
         let folder = RunFolder::create(dir.path(), &config).unwrap();
         let path = folder.file("metrics.jsonl");
-        fs::write(&path, "{\"step\":1}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n{\"step\":4,\"lo").unwrap();
+        fs::write(&path, "{\"step\":1}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n{\"step\":4,\"lo")
+            .unwrap();
         let mut metrics = Metrics::open(&folder, 2).unwrap();
-        metrics.add(Map::from_iter([("step".into(), json!(3)), ("loss".into(), json!(0.25))])).unwrap();
+        metrics
+            .add(Map::from_iter([("step".into(), json!(3)), ("loss".into(), json!(0.25))]))
+            .unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 3);
         assert!(text.ends_with("\n") && text.contains("0.25"));

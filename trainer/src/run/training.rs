@@ -226,11 +226,8 @@ impl Training {
     /// [`TrainError`]; the folder then holds the last checkpoint made.
     pub fn run(mut self) -> Result<Summary, TrainError> {
         let mut loader = self.loader()?;
-        let bar = progress(
-            self.config.steps,
-            "{bar:30} {pos}/{len} {msg} · {eta} left",
-        )
-        .with_position(self.step);
+        let bar = progress(self.config.steps, "{bar:30} {pos}/{len} {msg} · {eta} left")
+            .with_position(self.step);
         let head = self.params.find(HEAD[0]).is_some();
         let (mut sums, mut since) = (Sums::default(), Instant::now());
         while self.step < self.config.steps && !self.told_to_stop() {
@@ -260,11 +257,7 @@ impl Training {
         if self.step < self.config.steps {
             self.save()?;
         }
-        Ok(Summary {
-            step: self.step,
-            finished: self.step == self.config.steps,
-            best: self.best,
-        })
+        Ok(Summary { step: self.step, finished: self.step == self.config.steps, best: self.best })
     }
 
     fn told_to_stop(&self) -> bool {
@@ -347,7 +340,12 @@ impl Training {
         Err(TrainError::NotFinite { step: self.step, value, terms })
     }
 
-    fn log(&mut self, sums: &mut Sums, since: &mut Instant, bar: &ProgressBar) -> Result<(), TrainError> {
+    fn log(
+        &mut self,
+        sums: &mut Sums,
+        since: &mut Instant,
+        bar: &ProgressBar,
+    ) -> Result<(), TrainError> {
         if sums.steps == 0 {
             return Ok(());
         }
@@ -368,7 +366,10 @@ impl Training {
         line.insert("images_per_second".into(), json!(speed));
         line.insert("wait_share".into(), json!(wait));
         let loss = line["loss"].as_f64().unwrap_or(f64::NAN);
-        bar.set_message(format!("loss {loss:.4} · {speed:.0} images/s · {:.0}% waiting", wait * 100.0));
+        bar.set_message(format!(
+            "loss {loss:.4} · {speed:.0} images/s · {:.0}% waiting",
+            wait * 100.0
+        ));
         self.metrics.add(line).map_err(|e| Box::new(e) as Box<_>)?;
         *sums = Sums::default();
         *since = Instant::now();
