@@ -165,6 +165,48 @@ fn pairs_of_held_out_people(out: &Path) {
 }
 
 #[test]
+fn every_backbone_plan_and_optimizer_takes_a_few_steps() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    for (n, sets) in [
+        &["batch={triplets={count=6}}", "loss.mining=random"][..],
+        &["loss.mining=batch-hard", "loss.angular=0.5", "optimizer.kind=sgd", "optimizer.clip=1"],
+        &["network.backbone=mobilefacenet", "loss.label_smoothing=0.1"],
+        &["network.backbone=inception_resnet_v1", "network.input_size=112"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = dir.path().join(format!("run{n}"));
+        let mut command = train(&["train", "--config", path(&config), "--out", path(&out)]);
+        for set in sets.iter().chain(&["steps=3", "optimizer.rate=1e-3"]) {
+            command.args(["--set", set]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{sets:?}: {}", String::from_utf8_lossy(&output.stderr));
+        let loss = series(&out, "loss");
+        assert!(loss.len() == 1 && loss[0] > 0.0, "{sets:?}: {loss:?}");
+    }
+}
+
+#[test]
+fn training_for_int8_hands_its_ranges_to_the_quantizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let (float, int8, file) =
+        (dir.path().join("float"), dir.path().join("int8"), dir.path().join("int8.onnx"));
+    done(&["train", "--config", path(&config), "--out", path(&float), "--set", "steps=40"]);
+    let start = format!("start={:?}", float.join("best.safetensors"));
+    let args = ["train", "--config", path(&config), "--out", path(&int8), "--set", "steps=10"];
+    let output =
+        train(&args).args(["--set", &start, "--set", "quantize_aware=true"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = done(&["quantize", path(&int8), "--out", path(&file), "--images", "64"]);
+    assert!(said.contains("ranges from quantization-aware training"), "{said}");
+    facelatch::embed::Network::load(&file).unwrap();
+}
+
+#[test]
 fn a_run_killed_in_mid_epoch_goes_on_with_the_same_numbers() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(dir.path());

@@ -47,9 +47,12 @@ pub struct Bench {
 }
 
 /// What a benchmark found.
+#[derive(Default)]
 struct Figures {
     steps: Vec<Duration>,
     waited: Duration,
+    /// Forward pass and loss, gradient, update.
+    parts: [Duration; 3],
 }
 
 impl Bench {
@@ -62,12 +65,16 @@ impl Bench {
         let speed = (self.batch * self.steps) as f64 / total;
         let best = self.batch as f64 / seconds[0];
         let wait = figures.waited.as_secs_f64() / total;
+        let share = |part: usize| figures.parts[part].as_secs_f64() / total;
         if self.json {
             let line = serde_json::json!({
                 "images_per_second": speed,
                 "best_images_per_second": best,
                 "median_step_seconds": seconds[seconds.len() / 2],
                 "wait_share": wait,
+                "forward_share": share(0),
+                "backward_share": share(1),
+                "update_share": share(2),
                 "device": engine::describe(device),
             });
             println!("{line}");
@@ -101,7 +108,7 @@ impl Bench {
         let params = Parameters::new(&graph, &head, 1, device);
         let mut optimizer = Optimizer::new(OptimizerKind::Adam, 0.0, 0.0, &params);
         let loss = LossConfig { mining: Mining::BatchHard, ..LossConfig::default() };
-        let mut figures = Figures { steps: Vec::new(), waited: Duration::ZERO };
+        let mut figures = Figures::default();
         for step in 0..self.warm_up + self.steps {
             let start = Instant::now();
             let batch = loader.next_batch()?;
@@ -118,13 +125,20 @@ impl Bench {
                 bank: None,
             };
             let total = full(&loss, &inputs).total;
-            optimizer.step(&params, &params.gradient(&total), 1e-3);
+            let forward_done = Instant::now();
+            let gradient = params.gradient(&total);
+            let gradient_done = Instant::now();
+            optimizer.step(&params, &gradient, 1e-3);
             if let Device::Cuda(i) = device {
                 tch::Cuda::synchronize(i as i64);
             }
+            let end = Instant::now();
             if step >= self.warm_up {
-                figures.steps.push(start.elapsed());
+                figures.steps.push(end - start);
                 figures.waited += batch.waited;
+                let parts =
+                    [forward_done - start, gradient_done - forward_done, end - gradient_done];
+                figures.parts.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
             }
         }
         Ok(figures)

@@ -66,7 +66,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(env).format_target(false).init();
-    let outcome = match Cli::parse().command {
+    let cli = Cli::parse();
+    crate::engine::keep_freed_memory();
+    let outcome = match cli.command {
         Command::Train(command) => command.run(),
         Command::Resume(command) => command.run(),
         Command::Evaluate(command) => command.run(),

@@ -1,4 +1,4 @@
-use super::{NoHook, Parameters, Pass, forward, images_from_bytes};
+use super::{Hook, NoHook, Parameters, Pass, forward, images_from_bytes};
 use crate::{loss::unit, net::Graph};
 use facelatch::embed::{Embedder, Embedding};
 use image::RgbImage;
@@ -13,21 +13,28 @@ pub struct TorchEmbedder<'a> {
     graph: &'a Graph,
     params: &'a Parameters,
     device: Device,
+    pass: Pass,
+    hook: Box<dyn Hook + 'a>,
 }
 
 impl<'a> TorchEmbedder<'a> {
     /// Evaluates with the parameters as they are.
     pub fn new(graph: &'a Graph, params: &'a Parameters, device: Device) -> Self {
-        Self { graph, params, device }
+        Self { graph, params, device, pass: Pass::Evaluate, hook: Box::new(NoHook) }
+    }
+
+    /// Evaluates with batch norms folded and `hook` in the way: int8 as it is simulated.
+    pub fn folded(self, hook: impl Hook + 'a) -> Self {
+        Self { pass: Pass::Folded, hook: Box::new(hook), ..self }
     }
 
     /// Unit-length embeddings of pixels [N, S, S, 3], row after row.
-    pub fn embed(&self, pixels: &[u8]) -> Vec<f32> {
+    pub fn embed(&mut self, pixels: &[u8]) -> Vec<f32> {
         let _guard = tch::no_grad_guard();
         let size = self.graph.input_size();
         let rows = pixels.chunks(BATCH * size * size * 3).map(|pixels| {
             let images = images_from_bytes(pixels, size, self.device);
-            unit(&forward(self.graph, self.params, &images, Pass::Evaluate, &mut NoHook))
+            unit(&forward(self.graph, self.params, &images, self.pass, &mut *self.hook))
         });
         super::parameters::to_vec(&Tensor::cat(&rows.collect::<Vec<_>>(), 0))
     }

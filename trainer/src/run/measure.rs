@@ -1,8 +1,8 @@
 use super::config::EvaluateConfig;
 use crate::{
     data::{Dataset, resample::canonical},
-    engine::{Parameters, TorchEmbedder},
-    net::{Architecture, Graph},
+    engine::TorchEmbedder,
+    net::Architecture,
 };
 use facelatch::{
     embed::Score,
@@ -12,7 +12,6 @@ use facelatch::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
-use tch::Device;
 
 /// What a run is measured on: people held out from its own pictures, and LFW where it is given.
 pub struct Measurer {
@@ -61,19 +60,16 @@ impl Measurer {
         Ok(Self { held_out: HeldOut::new(dataset, size, config.val_pairs, seed), lfw })
     }
 
-    /// Measures the parameters as they are.
+    /// Measures a network.
     ///
     /// # Errors
     /// The network gave something that is no embedding.
     pub fn measure(
         &self,
-        graph: &Graph,
-        params: &Parameters,
-        device: Device,
+        mut embedder: TorchEmbedder,
     ) -> Result<Measurement, Box<dyn Error + Send + Sync>> {
-        let mut embedder = TorchEmbedder::new(graph, params, device);
         let held_out = match &self.held_out {
-            Some(held_out) => Some(held_out.report(&embedder)?),
+            Some(held_out) => Some(held_out.report(&mut embedder)?),
             None => None,
         };
         let lfw = match &self.lfw {
@@ -104,7 +100,7 @@ impl HeldOut {
         Some(Self { pixels, pairs })
     }
 
-    fn report(&self, embedder: &TorchEmbedder) -> Result<Report, evaluate::ProtocolError> {
+    fn report(&self, embedder: &mut TorchEmbedder) -> Result<Report, evaluate::ProtocolError> {
         let rows = embedder.embed(&self.pixels);
         let row = |i: usize| &rows[i * Architecture::EMBEDDING..][..Architecture::EMBEDDING];
         let scored: Vec<_> = (self.pairs.iter())

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     data::{Batch, Dataset, Loader, Sampler},
-    engine::{NoHook, Optimizer, Parameters, Pass, forward, images_from_bytes},
+    engine::{NoHook, Optimizer, Parameters, Pass, TorchEmbedder, forward, images_from_bytes},
     loss::{Inputs, Terms, full},
     net::{Graph, ParamSpec, Role},
     onnx::{Calibration, Method, WeightScale},
@@ -382,7 +382,12 @@ impl Training {
             self.average.flat().detach().copy_(flat);
             self.average.statistics().detach().copy_(statistics);
         });
-        let m = self.measurer.measure(&self.graph, &self.average, self.options.device)?;
+        let mut embedder = TorchEmbedder::new(&self.graph, &self.average, self.options.device);
+        if let Some(calibration) = &self.calibration {
+            let fake = FakeQuant::new(&self.graph, calibration);
+            embedder = embedder.folded(fake.map_err(|e| Box::new(e) as Box<_>)?);
+        }
+        let m = self.measurer.measure(embedder)?;
         let mut line = Map::from_iter([("step".to_owned(), json!(self.step))]);
         let mut note = |key: &str, value: f64| line.insert(key.into(), json!(value));
         if let Some(report) = &m.held_out {
