@@ -4,7 +4,7 @@ use crate::{
     run::{About, Model},
 };
 use facelatch::files::write_atomically;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Write a trained network as an f32 ONNX file (opset 13, batch norm folded, L2 norm included).
 #[derive(clap::Args)]
@@ -19,7 +19,7 @@ pub struct Export {
 }
 
 /// What goes into the file's metadata beside the contract.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct AboutArgs {
     /// What the network was trained on, and under which terms [default: the sources' names].
     #[arg(long, value_name = "TEXT")]
@@ -46,6 +46,10 @@ impl AboutArgs {
 }
 
 impl Export {
+    pub fn new(model: &Path, out: &Path) -> Self {
+        Self { model: model.into(), out: out.into(), about: AboutArgs::default() }
+    }
+
     pub fn run(&self) -> Outcome {
         let model = Model::load(&self.model).map_err(data)?;
         let about = self.about.read()?;

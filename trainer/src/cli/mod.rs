@@ -1,6 +1,7 @@
 //! One file a command: it parses its arguments, calls the library and prints.
 
 mod bench;
+mod demo;
 mod doctor;
 mod evaluate;
 mod export;
@@ -39,6 +40,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Do everything once, small, without any data.
+    Demo(demo::Demo),
     /// Start a training run from a configuration.
     Train(train::Train),
     /// Go on with a run from its latest checkpoint.
@@ -55,6 +58,8 @@ enum Command {
     Synthetic(synthetic::Synthetic),
     /// Say which device would be used and whether libtorch is whole.
     Doctor(doctor::Doctor),
+    /// Print the manual page.
+    Man,
     /// Print a completion script for a shell.
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -67,8 +72,9 @@ pub fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(env).format_target(false).init();
     let cli = Cli::parse();
-    crate::engine::keep_freed_memory();
+    crate::engine::start_over_tuned();
     let outcome = match cli.command {
+        Command::Demo(command) => command.run(),
         Command::Train(command) => command.run(),
         Command::Resume(command) => command.run(),
         Command::Evaluate(command) => command.run(),
@@ -77,6 +83,9 @@ pub fn main() -> ExitCode {
         Command::Bench(command) => command.run(),
         Command::Synthetic(command) => command.run(),
         Command::Doctor(command) => command.run(),
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map_err(|e| Failure::new(code::IO, &e.to_string())),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -6,7 +6,7 @@ use crate::{
     run::{Model, load_dataset, progress, training_pixels},
 };
 use facelatch::files::write_atomically;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tch::Device;
 
 /// Write a trained network as an int8 ONNX file in QDQ form.
@@ -22,7 +22,7 @@ pub struct Quantize {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Pictures to find the ranges on, spread over the training pictures of the run's sources.
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = IMAGES)]
     images: usize,
     /// How ranges are chosen: minmax, percentile:P or mse.
     #[arg(long, default_value = "mse")]
@@ -39,7 +39,23 @@ pub struct Quantize {
     machine: Machine,
 }
 
+/// Pictures that ranges are found on unless the command says otherwise.
+const IMAGES: usize = 512;
+
 impl Quantize {
+    pub fn new(model: &Path, out: &Path, machine: Machine) -> Self {
+        Self {
+            model: model.into(),
+            out: out.into(),
+            images: IMAGES,
+            method: Method::Mse,
+            weight_scale: WeightScale::MaxAbs,
+            no_bias_correction: false,
+            about: AboutArgs::default(),
+            machine,
+        }
+    }
+
     pub fn run(&self) -> Outcome {
         let device = self.machine.prepare()?;
         let about = self.about.read()?;

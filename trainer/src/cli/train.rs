@@ -110,7 +110,8 @@ fn with_changes(text: &str, changes: &[String]) -> Result<String, String> {
     toml::to_string(&root).map_err(|e| e.to_string())
 }
 
-fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> Outcome {
+/// Runs what a folder and a configuration say, to the end or to where it is stopped.
+pub fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> Outcome {
     let start = Instant::now();
     let device = machine.prepare()?;
     log::info!("training on {}", engine::describe(device));

@@ -4,15 +4,15 @@
 mod device;
 mod embedder;
 mod forward;
-mod memory;
 mod optimizer;
 mod parameters;
 mod teacher;
+mod tuning;
 
 pub use device::{describe, pick, threads};
 pub use embedder::TorchEmbedder;
 pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
-pub use memory::keep_freed_memory;
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{NamedTensors, Parameters, to_vec};
 pub use teacher::Teacher;
+pub use tuning::start_over_tuned;
