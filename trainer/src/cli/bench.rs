@@ -114,7 +114,7 @@ impl Bench {
             let batch = loader.next_batch()?;
             let images = images_from_bytes(&batch.pixels, batch.size, device);
             let images = if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
-            let labels = Tensor::from_slice(&batch.labels).to_device(device);
+            let labels = engine::send(&Tensor::from_slice(&batch.labels), device);
             let raw = forward(&graph, &params, &images, Pass::Train, &mut NoHook);
             let inputs = Inputs {
                 raw: &raw,
@@ -152,7 +152,7 @@ impl Bench {
         let dataset = Dataset::load(&sources, &Limits::default(), &mut |_, _| {})?;
         let plan = BatchPlan { people: self.batch / 4, per_person: 4, free: 0 };
         let sampler = Sampler::new(&dataset, plan, 1)?;
-        let dataset = Arc::new(dataset);
-        Ok(Loader::start(dataset, sampler, Augment::default(), self.size, 0, 1, 4)?)
+        let (dataset, workers) = (Arc::new(dataset), engine::spare_cores());
+        Ok(Loader::start(dataset, sampler, Augment::default(), self.size, 0, workers, workers.max(4))?)
     }
 }

@@ -44,7 +44,7 @@ pub struct Machine {
     /// auto, cpu or cuda.
     #[arg(long, default_value = "auto")]
     device: String,
-    /// CPU threads that libtorch computes with; by default all cores.
+    /// CPU threads that libtorch computes with; by default all cores, or two beside a GPU.
     #[arg(long, value_name = "N")]
     threads: Option<i32>,
     /// Minutes after which training ends with a checkpoint, as Ctrl-C would end it.
@@ -59,9 +59,7 @@ impl Machine {
     /// The device, with the threads set.
     pub fn prepare(&self) -> Result<tch::Device, Failure> {
         let device = engine::pick(Some(&self.device)).map_err(bad_config)?;
-        if let Some(threads) = self.threads {
-            tch::set_num_threads(threads.max(1));
-        }
+        engine::prepare(device, self.threads);
         Ok(device)
     }
 }

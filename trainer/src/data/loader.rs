@@ -81,7 +81,8 @@ struct Work {
 
 impl Loader {
     /// Starts `workers` threads that make the batches from `start_step` on, at most `prefetch`
-    /// ahead of the one asked for next (either at least 1). Memory held is `prefetch` batches.
+    /// ahead of the one asked for next (either at least 1). Memory held is `prefetch` batches; with
+    /// fewer than there are workers, some of them idle.
     ///
     /// # Errors
     /// [`LoaderError::Start`] when the system gives no thread.

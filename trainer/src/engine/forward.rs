@@ -1,4 +1,4 @@
-use super::Parameters;
+use super::{Parameters, send};
 use crate::net::{Activation, Conv, Graph, Node, NodeId, Norm, Op};
 use tch::{Device, Kind, Tensor};
 
@@ -40,8 +40,7 @@ pub fn images_from_bytes(pixels: &[u8], size: usize, device: Device) -> Tensor {
     let (s, per_image) = (size as i64, size * size * 3);
     assert!(per_image > 0 && pixels.len() % per_image == 0, "whole images of {size}×{size}×3");
     let n = (pixels.len() / per_image) as i64;
-    Tensor::from_data_size(pixels, &[n, s, s, 3], Kind::Uint8)
-        .to_device(device)
+    send(&Tensor::from_data_size(pixels, &[n, s, s, 3], Kind::Uint8), device)
         .permute([0, 3, 1, 2])
         .to_kind(Kind::Float)
         .divide_scalar_(255.0)
@@ -66,9 +65,9 @@ pub fn forward(
                 Op::Image => images.shallow_clone(),
                 Op::Normalise { mean, std } => {
                     let row = |v: &[f32; 3]| {
-                        Tensor::from_slice(v).view([1, 3, 1, 1]).to_device(images.device())
+                        send(&Tensor::from_slice(v).view([1, 3, 1, 1]), images.device())
                     };
-                    (input(0) - row(mean)) / row(std)
+                    ((input(0) - row(mean)) / row(std)).to_kind(input(0).kind())
                 }
                 Op::Conv(conv) => convolve(id, node, conv, params, input(0), pass, hook),
                 Op::Dense { norm, .. } => {
@@ -131,8 +130,11 @@ fn folded(node: &Node, params: &Parameters, norm: Option<&Norm>) -> (Tensor, Ten
 
 fn normalise(node: &Node, params: &Parameters, norm: &Norm, x: &Tensor, pass: Pass) -> Tensor {
     let of = |suffix: &str| params.find(&format!("{}.{suffix}", node.name));
+    // Without a factor, libtorch's CUDA backward gives the offset a gradient of no values.
+    let one = || of("bn.bias").expect("a batch norm has an offset").detach().ones_like();
+    let stand_in = (!norm.scale && x.device().is_cuda()).then(one);
     x.batch_norm(
-        of("bn.weight"),
+        of("bn.weight").or(stand_in.as_ref()),
         of("bn.bias"),
         of("bn.running_mean"),
         of("bn.running_var"),
@@ -189,7 +191,8 @@ fn dense(
     pass: Pass,
     hook: &mut dyn Hook,
 ) -> Tensor {
-    let x = x.flatten(1, -1);
+    // The embedding is worked out in f32, whatever the layers before it came in.
+    let x = x.flatten(1, -1).to_kind(Kind::Float);
     let value = if pass == Pass::Folded {
         let (weight, bias) = folded(node, params, norm);
         let weight = hook.weight(id, node, weight);

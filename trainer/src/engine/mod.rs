@@ -9,7 +9,7 @@ mod parameters;
 mod teacher;
 mod tuning;
 
-pub use device::{describe, pick, threads};
+pub use device::{describe, pick, prepare, send, spare_cores, threads};
 pub use embedder::TorchEmbedder;
 pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
 pub use optimizer::{Optimizer, OptimizerKind};

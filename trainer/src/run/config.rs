@@ -52,7 +52,7 @@ pub struct DataConfig {
     pub teacher: Option<PathBuf>,
     /// Threads that prepare batches; 0 = as many as there are spare cores, at least one.
     pub workers: usize,
-    /// Batches prepared ahead.
+    /// Batches prepared ahead, at least one for each of the workers.
     pub prefetch: usize,
 }
 

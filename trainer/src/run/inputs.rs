@@ -1,7 +1,7 @@
 use super::config::{DataConfig, RunConfig};
 use crate::{
     data::{Batch, Dataset, Split, TeacherTable, resample::canonical},
-    engine::Teacher,
+    engine::{Teacher, send},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{error::Error, path::Path};
@@ -103,7 +103,7 @@ impl Target {
         let rows: Option<Vec<[f32; 128]>> =
             batch.images.iter().zip(&batch.mirrored).map(row).collect();
         let rows = rows.expect("every training picture has a row: checked when the run began");
-        Some(Tensor::from_slice(rows.as_flattened()).view([-1, 128]).to_device(images.device()))
+        Some(send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), images.device()))
     }
 }
 

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     data::{Batch, Dataset, Loader, Sampler},
-    engine::{NoHook, Optimizer, Parameters, Pass, TorchEmbedder, forward, images_from_bytes},
+    engine::{
+        NoHook, Optimizer, Parameters, Pass, TorchEmbedder, forward, images_from_bytes, send,
+        spare_cores,
+    },
     loss::{Inputs, Terms, full},
     net::{Graph, ParamSpec, Role},
     onnx::{Calibration, Method, WeightScale},
@@ -269,9 +272,8 @@ impl Training {
         let other = |e: Box<dyn Error + Send + Sync>| TrainError::Other(e);
         let sampler = Sampler::new(&self.dataset, self.config.batch, self.config.seed)
             .map_err(|e| other(e.into()))?;
-        let spare = std::thread::available_parallelism().map_or(1, |n| n.get());
         let workers = match self.config.data.workers {
-            0 => spare.saturating_sub(crate::engine::threads()).max(1),
+            0 => spare_cores(),
             n => n,
         };
         Loader::start(
@@ -281,7 +283,7 @@ impl Training {
             self.config.network.input_size,
             self.step,
             workers,
-            self.config.data.prefetch,
+            self.config.data.prefetch.max(workers),
         )
         .map_err(|e| other(e.into()))
     }
@@ -292,10 +294,12 @@ impl Training {
         tch::manual_seed(self.config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(self.step) as i64);
         let images = images_from_bytes(&batch.pixels, batch.size, device);
         let teacher = self.target.of(batch, &images);
-        let labels = Tensor::from_slice(&batch.labels).to_device(device);
+        let labels = send(&Tensor::from_slice(&batch.labels), device);
         let labelled: Vec<i64> =
             (0..).zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(i, _)| i).collect();
-        let images = if self.options.bf16 { images.to_kind(Kind::BFloat16) } else { images };
+        // int8 is simulated in f32: bfloat16 has no room for 256 levels.
+        let half = self.options.bf16 && self.calibration.is_none();
+        let images = if half { images.to_kind(Kind::BFloat16) } else { images };
         let raw = match &self.calibration {
             None => forward(&self.graph, &self.params, &images, Pass::Train, &mut NoHook),
             Some(calibration) => {
@@ -309,7 +313,7 @@ impl Training {
             &Inputs {
                 raw: &raw,
                 labels: &labels,
-                labelled: &Tensor::from_slice(&labelled).to_device(device),
+                labelled: &send(&Tensor::from_slice(&labelled), device),
                 head: head.then(|| (self.params.get(HEAD[0]), self.params.get(HEAD[1]))),
                 teacher: teacher.as_ref(),
                 bank: self.target.bank.as_ref(),
