@@ -87,7 +87,8 @@ impl Bench {
     }
 
     fn measure(&self, device: Device) -> Result<Figures, Box<dyn Error + Send + Sync>> {
-        if self.batch == 0 || self.batch % 4 != 0 || self.steps == 0 || self.classes == 0 {
+        if self.batch == 0 || !self.batch.is_multiple_of(4) || self.steps == 0 || self.classes == 0
+        {
             return Err("--batch is a multiple of 4, --steps and --classes are at least 1".into());
         }
         let architecture = Architecture {

@@ -38,7 +38,10 @@ impl Hook for NoHook {}
 /// memory because that is how the bytes lie already.
 pub fn images_from_bytes(pixels: &[u8], size: usize, device: Device) -> Tensor {
     let (s, per_image) = (size as i64, size * size * 3);
-    assert!(per_image > 0 && pixels.len() % per_image == 0, "whole images of {size}×{size}×3");
+    assert!(
+        per_image > 0 && pixels.len().is_multiple_of(per_image),
+        "whole images of {size}×{size}×3"
+    );
     let n = (pixels.len() / per_image) as i64;
     send(&Tensor::from_data_size(pixels, &[n, s, s, 3], Kind::Uint8), device)
         .permute([0, 3, 1, 2])

@@ -33,7 +33,7 @@ impl Parameters {
             .map(|spec| {
                 let length = &mut lengths[usize::from(spec.role.trained())];
                 let start = *length;
-                *length += (spec.len() as i64 + ALIGN - 1) / ALIGN * ALIGN;
+                *length += (spec.count() as i64 + ALIGN - 1) / ALIGN * ALIGN;
                 start
             })
             .collect();
@@ -102,7 +102,7 @@ impl Parameters {
     pub fn decay_mask(&self) -> Tensor {
         let mask = self.flat.zeros_like();
         for (spec, start, _) in self.trained().filter(|(spec, ..)| spec.role == Role::Weight) {
-            _ = mask.narrow(0, start, spec.len() as i64).fill_(1.0);
+            _ = mask.narrow(0, start, spec.count() as i64).fill_(1.0);
         }
         mask
     }
@@ -164,7 +164,7 @@ impl Parameters {
 /// The part of a flat tensor that one parameter occupies, as a leaf that shares its storage.
 fn view(flat: &Tensor, start: i64, spec: &ParamSpec) -> Tensor {
     let shape: Vec<i64> = spec.shape.iter().map(|&n| n as i64).collect();
-    flat.narrow(0, start, spec.len() as i64).view(&shape[..]).detach()
+    flat.narrow(0, start, spec.count() as i64).view(&shape[..]).detach()
 }
 
 /// The values of a tensor, row by row.
@@ -215,7 +215,7 @@ mod tests {
     fn decay_touches_weights_alone() {
         let p = Parameters::new(&small(), &[], 1, Device::Cpu);
         let weights: usize =
-            p.specs().iter().filter(|s| s.role == Role::Weight).map(|s| s.len()).sum();
+            p.specs().iter().filter(|s| s.role == Role::Weight).map(|s| s.count()).sum();
         assert_eq!(p.decay_mask().sum(Kind::Float).double_value(&[]), weights as f64);
     }
 }

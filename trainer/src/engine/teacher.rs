@@ -26,11 +26,11 @@ impl Teacher {
             let (_, values) = published
                 .get(&theirs)
                 .ok_or_else(|| format!("the teacher has no tensor {theirs}"))?;
-            if values.len() != spec.len() {
+            if values.len() != spec.count() {
                 return Err(format!(
                     "the teacher's {theirs} has {} values, not {}",
                     values.len(),
-                    spec.len()
+                    spec.count()
                 ));
             }
             named.insert(spec.name, (spec.shape, values.clone()));

@@ -65,7 +65,7 @@ mod tests {
             let row = Tensor::from_slice2(&[[a.cos(), -a.sin()]]);
             margin_cross_entropy(&row, &weight, &labels, 0.5, 1.0).double_value(&[])
         };
-        let at: Vec<_> = [100.0, 140.0, 160.0, 179.0].map(|d| loss(d)).to_vec();
+        let at: Vec<_> = [100.0, 140.0, 160.0, 179.0].map(loss).to_vec();
         // The other class is at 90° + d, so its own cosine rises too; the own term still dominates.
         assert!(at.windows(2).all(|w| w[0] < w[1]), "{at:?}");
     }

@@ -113,11 +113,11 @@ impl LossConfig {
 pub struct Inputs<'a> {
     /// The 128 values before normalisation, [N, 128].
     pub raw: &'a Tensor,
-    /// Person of each row, −1 for none, [N] i64 on the same device.
+    /// Person of each row, −1 for none, `[N]` i64 on the same device.
     pub labels: &'a Tensor,
-    /// Rows with a label, [M] i64.
+    /// Rows with a label, `[M]` i64.
     pub labelled: &'a Tensor,
-    /// Weight [classes, 128] and bias [classes] of the class head.
+    /// Weight `[classes, 128]` and bias `[classes]` of the class head.
     pub head: Option<(&'a Tensor, &'a Tensor)>,
     /// The teacher's unit-length embeddings of the rows, [N, 128].
     pub teacher: Option<&'a Tensor>,

@@ -15,7 +15,7 @@ pub enum Mining {
     BatchHard,
 }
 
-/// Row indices of anchors, positives and negatives, each [T] i64.
+/// Row indices of anchors, positives and negatives, each `[T]` i64.
 pub struct Triplets {
     /// The row compared.
     pub anchor: Tensor,

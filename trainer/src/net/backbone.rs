@@ -83,7 +83,7 @@ mod tests {
     }
 
     fn count(graph: &Graph, keep: impl Fn(Role) -> bool) -> usize {
-        graph.params().iter().filter(|p| keep(p.role)).map(|p| p.len()).sum()
+        graph.params().iter().filter(|p| keep(p.role)).map(|p| p.count()).sum()
     }
 
     #[test]

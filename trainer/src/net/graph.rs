@@ -156,7 +156,8 @@ pub struct ParamSpec {
     /// `NODE.weight`, `NODE.bias`, `NODE.bn.weight`, `NODE.bn.bias`, `NODE.bn.running_mean` or
     /// `NODE.bn.running_var`.
     pub name: String,
-    /// [out, in / groups, kh, kw] of a convolution, [out, in] of a dense layer, [out] of the others.
+    /// `[out, in / groups, kh, kw]` of a convolution, `[out, in]` of a dense layer, `[out]` of the
+    /// others.
     pub shape: Vec<usize>,
     /// What it is.
     pub role: Role,
@@ -164,7 +165,7 @@ pub struct ParamSpec {
 
 impl ParamSpec {
     /// Number of values.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.shape.iter().product()
     }
 }

@@ -46,7 +46,7 @@ pub fn fold(graph: &Graph, params: &Params) -> Result<Folded, Error> {
     for node in &graph.nodes {
         for spec in graph.params_of(node) {
             let values = params.get(&spec.name).ok_or_else(|| Error::Missing(spec.name.clone()))?;
-            check(&spec.name, values, spec.len())?;
+            check(&spec.name, values, spec.count())?;
         }
         let norm = match &node.op {
             Op::Conv(conv) => conv.norm,

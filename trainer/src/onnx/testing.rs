@@ -44,7 +44,7 @@ pub fn params(graph: &Graph, seed: u64) -> Params {
                 Role::Mean => random.normal() * 0.2,
                 Role::Variance => 0.5 + random.uniform(),
             };
-            let values = (0..spec.len()).map(draw).collect();
+            let values = (0..spec.count()).map(draw).collect();
             (spec.name, values)
         })
         .collect()

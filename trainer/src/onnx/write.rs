@@ -54,7 +54,7 @@ pub(super) fn layer_of<'a>(
 ) -> Result<&'a Layer, Error> {
     let layer = folded.get(&node.name).ok_or_else(|| Error::Missing(node.name.clone()))?;
     let spec = &graph.params_of(node)[0];
-    check(&spec.name, &layer.weight, spec.len())?;
+    check(&spec.name, &layer.weight, spec.count())?;
     check(&format!("{}.bias", node.name), &layer.bias, spec.shape[0])?;
     Ok(layer)
 }

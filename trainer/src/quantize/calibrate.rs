@@ -186,7 +186,7 @@ mod tests {
         // Let the moving statistics settle on these pictures, so that activations are realistic.
         let images = images_from_bytes(&pixels, 64, Device::Cpu);
         for _ in 0..200 {
-            tch::no_grad(|| forward(&graph, &params, &images, Pass::Train, &mut NoHook));
+            _ = tch::no_grad(|| forward(&graph, &params, &images, Pass::Train, &mut NoHook));
         }
         (graph, params, pixels)
     }

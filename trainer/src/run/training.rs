@@ -239,7 +239,7 @@ impl Training {
             self.step += 1;
             sums.add(&batch, &terms);
             bar.set_position(self.step);
-            let at = |every: u64| self.step % every == 0 || self.step == self.config.steps;
+            let at = |every: u64| self.step.is_multiple_of(every) || self.step == self.config.steps;
             let (log, measure, save) = (
                 at(self.config.checkpoint.log_every),
                 at(self.config.evaluate.every),
