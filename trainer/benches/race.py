@@ -96,6 +96,7 @@ def main():
     p.add_argument("--bf16", action="store_true")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
+    torch.backends.cudnn.benchmark = True  # as ours does
     rivals = {"channels_last": pytorch(a, True, a.device), "contiguous": pytorch(a, False, a.device)}
     ours = [a.binary, "bench", "--json", "--device", a.device, *(["--bf16"] if a.bf16 else [])]
     for name in ("size", "batch", "classes", "threads", "steps"):

@@ -13,5 +13,6 @@ pub mod engine;
 pub mod loss;
 pub mod net;
 pub mod onnx;
+pub mod pack;
 pub mod quantize;
 pub mod run;

@@ -154,6 +154,14 @@ impl Bench {
         let plan = BatchPlan { people: self.batch / 4, per_person: 4, free: 0 };
         let sampler = Sampler::new(&dataset, plan, 1)?;
         let (dataset, workers) = (Arc::new(dataset), engine::spare_cores());
-        Ok(Loader::start(dataset, sampler, Augment::default(), self.size, 0, workers, workers.max(4))?)
+        Ok(Loader::start(
+            dataset,
+            sampler,
+            Augment::default(),
+            self.size,
+            0,
+            workers,
+            workers.max(4),
+        )?)
     }
 }

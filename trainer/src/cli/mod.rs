@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod evaluate;
 mod export;
+mod pack;
 mod quantize;
 mod synthetic;
 mod train;
@@ -54,6 +55,8 @@ enum Command {
     Quantize(quantize::Quantize),
     /// Measure the speed of the training step.
     Bench(bench::Bench),
+    /// Put everything that a run needs into one folder of limited size.
+    Pack(pack::Pack),
     /// Draw invented faces of invented people, to try the trainer on.
     Synthetic(synthetic::Synthetic),
     /// Say which device would be used and whether libtorch is whole.
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Pack(command) => command.run(),
         Command::Synthetic(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Man => clap_mangen::Man::new(Cli::command())

@@ -11,7 +11,7 @@ pub mod synthetic;
 pub mod teacher;
 
 pub use augment::Augment;
-pub use dataset::{DataError, Dataset, Limits, Source, Split};
+pub use dataset::{About, DataError, Dataset, Limits, Source, Split};
 pub use loader::{Batch, Loader, LoaderError};
 pub use sampler::{BatchPlan, Plan, Sampler, SamplerError, Slot, Triplets};
 pub use teacher::{TeacherError, TeacherTable};

@@ -116,7 +116,7 @@ fn activate(mut x: Tensor, activation: Activation) -> Tensor {
 }
 
 /// Weight and bias with the batch norm folded in.
-fn folded(node: &Node, params: &Parameters, norm: Option<&Norm>) -> (Tensor, Tensor) {
+pub(super) fn folded(node: &Node, params: &Parameters, norm: Option<&Norm>) -> (Tensor, Tensor) {
     let of = |suffix: &str| params.find(&format!("{}.{suffix}", node.name));
     let weight = of("weight").expect("the node has a weight");
     let out = weight.size()[0];
@@ -176,7 +176,8 @@ fn convolve(
     } else {
         let weight = params.get(&format!("{}.weight", node.name)).to_kind(x.kind());
         let weight = hook.weight(id, node, weight);
-        let value = run(&weight, params.find(&format!("{}.bias", node.name)));
+        let bias = params.find(&format!("{}.bias", node.name)).map(|b| b.to_kind(x.kind()));
+        let value = run(&weight, bias.as_ref());
         match &conv.norm {
             Some(norm) => normalise(node, params, norm, &value, pass),
             None => value,

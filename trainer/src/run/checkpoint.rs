@@ -67,6 +67,15 @@ impl Checkpoint {
     /// [`CheckpointError::File`]; an older file of that name is untouched then.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         let file = |source| CheckpointError::File { path: path.into(), source };
+        let bytes = self.to_bytes().map_err(|why| file(std::io::Error::other(why)))?;
+        write_atomically(path, &bytes).map_err(file)
+    }
+
+    /// The file's bytes, the same for the same checkpoint.
+    ///
+    /// # Errors
+    /// A sentence of the safetensors library's.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let bytes: Vec<_> = (self.tensors.iter())
             .map(|(name, (shape, values))| {
                 (
@@ -87,9 +96,9 @@ impl Checkpoint {
         if let Some(best) = self.best {
             meta.insert("facelatch.best".to_owned(), best.to_string());
         }
-        let bytes = safetensors::serialize(views, Some(meta))
-            .map_err(|e| file(std::io::Error::other(e.to_string())))?;
-        write_atomically(path, &bytes).map_err(file)
+        let mut bytes = safetensors::serialize(views, Some(meta)).map_err(|e| e.to_string())?;
+        sort_header(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The tensors under `prefix`, without it.
@@ -98,6 +107,21 @@ impl Checkpoint {
             .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_owned(), t.clone())))
             .collect()
     }
+}
+
+/// Puts the JSON header's keys in order: the library writes the metadata in a random one.
+fn sort_header(file: &mut [u8]) -> Result<(), String> {
+    let (length, rest) = file.split_first_chunk::<8>().ok_or("no header")?;
+    let length = u64::from_le_bytes(*length) as usize;
+    let header: serde_json::Value =
+        serde_json::from_slice(&rest[..length]).map_err(|e| e.to_string())?;
+    let sorted = header.to_string();
+    if sorted.len() > length {
+        return Err("the header grew when its keys were sorted".into());
+    }
+    file[8..8 + length].fill(b' ');
+    file[8..8 + sorted.len()].copy_from_slice(sorted.as_bytes());
+    Ok(())
 }
 
 /// Every f32 tensor of a safetensors file; one of another type is an error.
@@ -139,6 +163,7 @@ mod tests {
         assert_eq!((back.config.as_str(), back.step, back.best), ("seed = 1", 7, Some(0.5)));
         assert_eq!(back.tensors, sample().tensors);
         assert_eq!(back.under("average.")["a"].1[1], 3.0);
+        assert!((0..8).all(|_| sample().to_bytes().unwrap() == std::fs::read(&path).unwrap()));
     }
 
     #[test]

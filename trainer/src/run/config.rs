@@ -48,7 +48,8 @@ pub struct DataConfig {
     pub limits: Limits,
     /// Folder of the teacher's embeddings, `NAME.safetensors` and `NAME.txt` for each source.
     pub teacher_tables: Option<PathBuf>,
-    /// The teacher's own weights; it then looks at the same augmented views as the student.
+    /// The teacher's own weights; it then looks at the same augmented views as the student. The bank
+    /// of `loss.distill_bank` comes from the tables where there are any, else from these.
     pub teacher: Option<PathBuf>,
     /// Threads that prepare batches; 0 = as many as there are spare cores, at least one.
     pub workers: usize,
@@ -228,11 +229,6 @@ impl RunConfig {
                 "a distillation term is on, but neither data.teacher_tables nor data.teacher \
                         says whose embeddings to learn"
                     .into(),
-            );
-        }
-        if self.loss.distill_bank > 0.0 && self.data.teacher_tables.is_none() {
-            return Err(
-                "loss.distill_bank needs data.teacher_tables: the bank is made of them".into()
             );
         }
         if self.quantize_aware && self.start.is_none() {

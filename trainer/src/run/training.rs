@@ -293,13 +293,13 @@ impl Training {
         let device = self.options.device;
         tch::manual_seed(self.config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(self.step) as i64);
         let images = images_from_bytes(&batch.pixels, batch.size, device);
+        // int8 is simulated in f32: bfloat16 has no room for 256 levels.
+        let half = self.options.bf16 && self.calibration.is_none();
+        let images = if half { images.to_kind(Kind::BFloat16) } else { images };
         let teacher = self.target.of(batch, &images);
         let labels = send(&Tensor::from_slice(&batch.labels), device);
         let labelled: Vec<i64> =
             (0..).zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(i, _)| i).collect();
-        // int8 is simulated in f32: bfloat16 has no room for 256 levels.
-        let half = self.options.bf16 && self.calibration.is_none();
-        let images = if half { images.to_kind(Kind::BFloat16) } else { images };
         let raw = match &self.calibration {
             None => forward(&self.graph, &self.params, &images, Pass::Train, &mut NoHook),
             Some(calibration) => {

@@ -9,11 +9,11 @@ use std::io::Cursor;
 const LARGEST_SIDE: u32 = 8192;
 
 /// Decodes a picture and brings it to the stored form: the canonical crop with its border, at
-/// `size` px.
-pub(super) fn stored(bytes: &[u8], size: u32) -> Result<RgbImage, String> {
+/// `size` px. One of `canonical` px is such a crop already.
+pub(super) fn stored(bytes: &[u8], canonical: u32, size: u32) -> Result<RgbImage, String> {
     let picture = decode(bytes).map_err(|e| e.to_string())?;
-    let crop = if picture.dimensions() == (CANONICAL, CANONICAL) { picture } else { fit(&picture) };
-    if size == CANONICAL {
+    let crop = if picture.dimensions() == (canonical, canonical) { picture } else { fit(&picture) };
+    if crop.width() == size {
         return Ok(crop);
     }
     Ok(imageops::resize(&crop, size, size, FilterType::Triangle))
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn a_canonical_crop_is_stored_as_it_is() {
         let crop = RgbImage::from_fn(176, 176, |x, y| Rgb([x as u8, y as u8, 7]));
-        assert_eq!(stored(&png(&crop), 176).unwrap(), crop);
-        assert_eq!(stored(&png(&crop), 128).unwrap().dimensions(), (128, 128));
+        assert_eq!(stored(&png(&crop), 176, 176).unwrap(), crop);
+        assert_eq!(stored(&png(&crop), 176, 128).unwrap().dimensions(), (128, 128));
     }
 
     #[test]
@@ -66,11 +66,11 @@ mod tests {
         let wide = RgbImage::from_fn(400, 200, |x, _| {
             if (100..300).contains(&x) { Rgb([200, 10, 10]) } else { Rgb([0, 0, 255]) }
         });
-        let stored = stored(&png(&wide), 176).unwrap();
+        let stored = stored(&png(&wide), 176, 176).unwrap();
         assert_eq!(stored.dimensions(), (176, 176));
         assert!(stored.pixels().all(|p| *p == Rgb([200, 10, 10])));
         let exact = RgbImage::from_fn(160, 160, |x, y| Rgb([x as u8, y as u8, 0]));
-        let padded = super::stored(&png(&exact), 176).unwrap();
+        let padded = super::stored(&png(&exact), 176, 176).unwrap();
         assert_eq!(padded.get_pixel(8 + 31, 8 + 97), &Rgb([31, 97, 0]));
         assert_eq!(padded.get_pixel(0, 175), &Rgb([0, 159, 0]));
     }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn rubbish_is_an_error_and_not_a_panic() {
         for bytes in [&b""[..], b"not a picture", &png(&RgbImage::new(9, 9))[..40]] {
-            assert!(stored(bytes, 176).is_err());
+            assert!(stored(bytes, 176, 176).is_err());
         }
     }
 }

@@ -19,6 +19,14 @@ pub enum DataError {
     /// A setting is out of its range.
     #[error("{0}")]
     Setting(String),
+    /// A source's `source.toml` cannot be understood.
+    #[error("{root}: source.toml: {why}; write `canonical_side = 176`, or leave the file out")]
+    About {
+        /// The folder or archive.
+        root: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A picture lies where no person and no split can be read from its path.
     #[error(
         "{root}: {path} is in nobody's folder; use train/PERSON/, val/PERSON/ and unlabelled/, or PERSON/ alone"

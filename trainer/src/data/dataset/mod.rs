@@ -1,9 +1,11 @@
 //! Face crops from folders and archives, decoded once and kept in memory.
 
+mod about;
 mod decode;
 mod error;
 mod layout;
 
+pub use about::About;
 pub use error::DataError;
 
 use facelatch::files::Tree;
@@ -31,8 +33,9 @@ const NAMED: usize = 5;
 ///
 /// Two layouts are told apart by the top folders: `train/PERSON/*`, `val/PERSON/*`,
 /// `unlabelled/*`; or `PERSON/*`, in which everybody is for training but those held out by
-/// `val_share`. A picture of 176×176 px is taken as a canonical crop with its border; any other is
-/// cut to its largest centred square, taken as the 160 px face, and its edge repeated as border.
+/// `val_share`. A picture of 176×176 px, or of the side that the source's [`About`] names, is taken
+/// as a canonical crop with its border; any other is cut to its largest centred square, taken as the
+/// 160 px face, and its edge repeated as border.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
@@ -136,17 +139,18 @@ impl Dataset {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Self, DataError> {
         check(sources, limits)?;
-        let mut trees = Vec::new();
+        let (mut trees, mut sides) = (Vec::new(), Vec::new());
         let mut files = Vec::new();
         for (index, source) in sources.iter().enumerate() {
             let tree = Tree::open(&source.path)?;
             let entries = within(limits, layout::read(source, tree.paths())?);
             files.extend(entries.into_iter().map(|entry| (index, entry)));
+            sides.push(About::read(&tree)?.canonical_side);
             trees.push(tree);
         }
         hold_out_everywhere(sources, &mut files);
         let stride = (limits.store_size * limits.store_size * 3) as usize;
-        let (pixels, kept) = decode_all(&trees, &files, limits, stride, progress)?;
+        let (pixels, kept) = decode_all(&trees, &sides, &files, limits, stride, progress)?;
         let broken = files.len() - kept.len();
         let files: Vec<_> = kept.into_iter().map(|i| files[i].clone()).collect();
         let (people, train) = labels(sources, &files, Split::Train);
@@ -326,6 +330,7 @@ type Decoded = (Vec<u8>, Vec<usize>);
 
 fn decode_all(
     trees: &[Tree],
+    sides: &[u32],
     files: &[(usize, Entry)],
     limits: &Limits,
     stride: usize,
@@ -343,7 +348,8 @@ fn decode_all(
             .zip(room.par_chunks_mut(stride))
             .map(|((source, entry), room)| {
                 let bytes = trees[*source].read(&entry.path).map_err(|e| e.to_string())?;
-                let picture = decode::stored(&bytes, limits.store_size).map_err(|e| {
+                let picture = decode::stored(&bytes, sides[*source], limits.store_size);
+                let picture = picture.map_err(|e| {
                     format!("{}: {}: {e}", trees[*source].root().display(), entry.path)
                 })?;
                 room.copy_from_slice(&picture);

@@ -166,6 +166,27 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
+fn a_source_says_which_side_its_canonical_crops_have() {
+    let scratch = Scratch::new(&["a/1"]);
+    let crop = RgbImage::from_fn(20, 20, |x, y| Rgb([x as u8 * 9, y as u8 * 9, 1]));
+    crop.save(scratch.dir.path().join("a/1.png")).unwrap();
+    let limits = Limits { store_size: 20, ..Limits::default() };
+    let load = || Dataset::load(&[scratch.source("s")], &limits, &mut |_, _| ());
+    assert!(
+        load().unwrap().pixels(0) != &crop.as_raw()[..],
+        "any picture is a face without a border"
+    );
+    let about = scratch.dir.path().join("source.toml");
+    fs::write(&about, "canonical_side = 20\n").unwrap();
+    assert!(load().unwrap().pixels(0) == &crop.as_raw()[..]);
+    for bad in ["canonical_side = 15", "canonical_side = 177", "side = 20", "= 3"] {
+        fs::write(&about, bad).unwrap();
+        let error = load().unwrap_err().to_string();
+        assert!(error.contains("source.toml: "), "{bad}: {error}");
+    }
+}
+
+#[test]
 fn limits_take_the_first_of_each() {
     let scratch = Scratch::new(&[
         "train/a/1",
