@@ -55,7 +55,7 @@ fn the_same_pictures_come_out_smaller_with_their_border_and_their_people() {
     assert_eq!(packed.data.limits.store_size, 64);
     let at = |source: &Source, path: PathBuf| Source { path, ..source.clone() };
     let load = |source: &Source| {
-        Dataset::load(&[source.clone()], &packed.data.limits, &mut |_, _| ()).unwrap()
+        Dataset::load(std::slice::from_ref(source), &packed.data.limits, &mut |_, _| ()).unwrap()
     };
     let before = load(&config.data.sources[0]);
     let source = &packed.data.sources[0];
