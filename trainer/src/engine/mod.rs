@@ -7,6 +7,8 @@ mod forward;
 mod optimizer;
 mod parameters;
 mod teacher;
+#[cfg(test)]
+mod tests;
 
 pub use device::{describe, pick, threads};
 pub use embedder::TorchEmbedder;
