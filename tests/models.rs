@@ -38,8 +38,7 @@ fn the_embedding_network_gives_its_known_answers() {
         let values: Vec<&[f32]> = embeddings.iter().map(|e| &e.values()[..]).collect();
         fs::write(&known, serde_json::to_string(&values).unwrap() + "\n").unwrap();
     }
-    let known: Vec<Vec<f32>> =
-        serde_json::from_str(&fs::read_to_string(&known).unwrap()).unwrap();
+    let known: Vec<Vec<f32>> = serde_json::from_str(&fs::read_to_string(&known).unwrap()).unwrap();
     assert_eq!(known.len(), embeddings.len());
     for (known, found) in known.iter().zip(&embeddings) {
         // Rounding differs from one CPU's f32 kernels to another's, and an int8 step with it.

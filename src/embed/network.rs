@@ -60,11 +60,20 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
+        let bytes =
+            fs::read(path).map_err(|source| NetworkError::Read { path: path.into(), source })?;
+        Self::parse(path, &bytes)
+    }
+
+    /// [`Network::load`] of bytes that are read already; errors call them `path`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Contract`], [`NetworkError::Unusable`].
+    pub fn parse(path: &Path, mut bytes: &[u8]) -> Result<Self, NetworkError> {
         let file = || path.to_path_buf();
-        let bytes = fs::read(path).map_err(|source| NetworkError::Read { path: file(), source })?;
         let unusable =
             |e: TractError| NetworkError::Unusable { path: file(), reason: one_line(&e) };
-        let model = onnx().proto_model_for_read(&mut bytes.as_slice()).map_err(unusable)?;
+        let model = onnx().proto_model_for_read(&mut bytes).map_err(unusable)?;
         let contract = Contract::of(&model)
             .map_err(|source| NetworkError::Contract { path: file(), source })?;
         let plan = plan(&model, contract.input_size).map_err(unusable)?;

@@ -49,26 +49,31 @@ impl Tree {
     /// # Errors
     /// [`TreeError::Missing`], [`TreeError::Archive`], or [`TreeError::Read`] for an unreadable folder.
     pub fn open(root: &Path) -> Result<Self, TreeError> {
-        let root = root.to_path_buf();
-        let unreadable =
-            |source| TreeError::Read { root: root.clone(), path: String::new(), source };
-        let (mut paths, archive) = if root.is_dir() {
-            let mut paths = Vec::new();
-            walk(&root, "", &mut paths).map_err(unreadable)?;
-            (paths, None)
-        } else if root.is_file() {
-            let bytes: Arc<[u8]> = fs::read(&root).map_err(unreadable)?.into();
-            let broken = |source| TreeError::Archive { path: root.clone(), source };
-            let archive = ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
-            let names = archive.file_names().map(|name| name.map(Cow::into_owned));
-            let mut names: Vec<String> = names.collect::<Result<_, _>>().map_err(broken)?;
-            names.retain(|name| !name.ends_with('/'));
-            (names, Some(archive))
-        } else {
-            return Err(TreeError::Missing(root));
-        };
+        if root.is_file() {
+            let bytes = fs::read(root).map_err(|source| unreadable(root, "", source))?;
+            return Self::archive(root, bytes);
+        }
+        if !root.is_dir() {
+            return Err(TreeError::Missing(root.to_path_buf()));
+        }
+        let mut paths = Vec::new();
+        walk(root, "", &mut paths).map_err(|source| unreadable(root, "", source))?;
         paths.sort_unstable();
-        Ok(Self { root, paths, archive })
+        Ok(Self { root: root.to_path_buf(), paths, archive: None })
+    }
+
+    /// Opens the bytes of a zip archive, which errors call `root`.
+    ///
+    /// # Errors
+    /// [`TreeError::Archive`].
+    pub fn archive(root: &Path, bytes: Vec<u8>) -> Result<Self, TreeError> {
+        let broken = |source| TreeError::Archive { path: root.to_path_buf(), source };
+        let archive = ZipArchive::new(Cursor::new(Arc::from(bytes))).map_err(broken)?;
+        let names = archive.file_names().map(|name| name.map(Cow::into_owned));
+        let mut paths: Vec<String> = names.collect::<Result<_, _>>().map_err(broken)?;
+        paths.retain(|name| !name.ends_with('/'));
+        paths.sort_unstable();
+        Ok(Self { root: root.to_path_buf(), paths, archive: Some(archive) })
     }
 
     /// Where the tree was opened.
@@ -86,11 +91,7 @@ impl Tree {
     /// # Errors
     /// [`TreeError::Read`]: not in the tree, unreadable, over 256 MiB, or a checksum that is off.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, TreeError> {
-        self.bytes(path).map_err(|source| TreeError::Read {
-            root: self.root.clone(),
-            path: path.to_owned(),
-            source,
-        })
+        self.bytes(path).map_err(|source| unreadable(&self.root, path, source))
     }
 
     fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
@@ -108,6 +109,10 @@ impl Tree {
         }
         Ok(bytes)
     }
+}
+
+fn unreadable(root: &Path, path: &str, source: io::Error) -> TreeError {
+    TreeError::Read { root: root.to_path_buf(), path: path.to_owned(), source }
 }
 
 fn walk(folder: &Path, prefix: &str, paths: &mut Vec<String>) -> io::Result<()> {

@@ -16,7 +16,7 @@ pub const DIM: usize = 128;
 const LENGTH_TOLERANCE: f32 = 0.02;
 
 /// The embeddings of one picture: as is and mirrored.
-type Row = [[f32; DIM]; 2];
+pub type Row = [[f32; DIM]; 2];
 
 /// Why the teacher's tables could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,11 @@ fn read(tensor: &Path, names: &Path) -> Result<HashMap<String, Row>, TeacherErro
     parse(&bytes, &names).map_err(|why| TeacherError::Table { path: tensor.to_path_buf(), why })
 }
 
-fn parse(bytes: &[u8], names: &[&str]) -> Result<HashMap<String, Row>, String> {
+/// The rows of a table, `bytes` being its safetensors file and `names` the lines of its text file.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(bytes: &[u8], names: &[&str]) -> Result<HashMap<String, Row>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     let tensor = file.tensor("embedding").map_err(|e| e.to_string())?;
     let expected = [names.len(), 2, DIM];

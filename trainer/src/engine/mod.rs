@@ -7,6 +7,8 @@ mod forward;
 mod optimizer;
 mod parameters;
 mod teacher;
+#[cfg(test)]
+mod tests;
 mod tuning;
 
 pub use device::{describe, pick, prepare, send, spare_cores, threads};

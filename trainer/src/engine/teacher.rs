@@ -1,5 +1,8 @@
 use super::{NamedTensors, NoHook, Parameters, Pass, forward, forward::folded};
-use crate::net::{Architecture, Graph, Op};
+use crate::{
+    loss::unit,
+    net::{Architecture, Graph, Op},
+};
 use tch::{Device, Kind, Tensor};
 
 /// The published MobileFaceNet, run on the same views as the student.
@@ -19,9 +22,10 @@ impl Teacher {
         let mut named = NamedTensors::new();
         for spec in graph.params() {
             let (name, suffix) = split(&spec.name);
-            let theirs = match suffix {
-                "weight" => format!("{}.weight", conv_name(name)),
-                bn => format!("{}.{}", norm_name(name), bn.trim_start_matches("bn.")),
+            let [conv, norm] = published_names(name);
+            let theirs = match suffix.strip_prefix("bn.") {
+                None => format!("{conv}.{suffix}"),
+                Some(suffix) => format!("{norm}.{suffix}"),
             };
             let (_, values) = published
                 .get(&theirs)
@@ -82,9 +86,7 @@ impl Teacher {
             s if s > size => images.adaptive_avg_pool2d([size, size]),
             _ => images.upsample_bilinear2d([size, size], false, None, None),
         };
-        let raw = forward(&self.graph, &self.params, &images, Pass::Evaluate, &mut NoHook);
-        let length = raw.square().sum_dim_intlist(&[1i64][..], true, Kind::Float).sqrt();
-        raw / length.clamp_min(1e-12)
+        unit(&forward(&self.graph, &self.params, &images, Pass::Evaluate, &mut NoHook))
     }
 }
 
@@ -93,41 +95,28 @@ fn split(name: &str) -> (&str, &str) {
     (&name[..at], &name[at + 1..])
 }
 
-/// `features.3.dw` → (`3`, `dw`).
-fn block(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix("features.")?.split_once('.')
-}
-
-fn conv_name(node: &str) -> String {
-    match (node, block(node)) {
-        (_, Some((i, "expand"))) => format!("features.{i}.conv.0.0"),
-        (_, Some((i, "dw"))) => format!("features.{i}.conv.1.0"),
-        (_, Some((i, _))) => format!("features.{i}.conv.2"),
-        ("dw_conv.dw", _) => "dw_conv.depthwise".into(),
-        ("dw_conv.pw", _) => "dw_conv.pointwise".into(),
-        ("gdconv", _) => "gdconv.depthwise".into(),
-        ("embedding", _) => "conv3".into(),
-        _ => format!("{node}.0"),
+/// What the checkpoint calls a node's convolution and the batch norm after it.
+fn published_names(node: &str) -> [String; 2] {
+    if let Some((block, part)) = node.strip_prefix("features.").and_then(|n| n.split_once('.')) {
+        let places = match part {
+            "expand" => ["0.0", "0.1"],
+            "dw" => ["1.0", "1.1"],
+            _ => ["2", "3"],
+        };
+        return places.map(|place| format!("features.{block}.conv.{place}"));
     }
-}
-
-fn norm_name(node: &str) -> String {
-    match (node, block(node)) {
-        (_, Some((i, "expand"))) => format!("features.{i}.conv.0.1"),
-        (_, Some((i, "dw"))) => format!("features.{i}.conv.1.1"),
-        (_, Some((i, _))) => format!("features.{i}.conv.3"),
-        ("dw_conv.dw", _) => "dw_conv.bn1".into(),
-        ("dw_conv.pw", _) => "dw_conv.bn2".into(),
-        ("gdconv", _) => "gdconv.bn".into(),
-        ("embedding", _) => "bn".into(),
-        _ => format!("{node}.1"),
+    match node {
+        "dw_conv.dw" => ["dw_conv.depthwise", "dw_conv.bn1"].map(str::to_owned),
+        "dw_conv.pw" => ["dw_conv.pointwise", "dw_conv.bn2"].map(str::to_owned),
+        "gdconv" => ["gdconv.depthwise", "gdconv.bn"].map(str::to_owned),
+        "embedding" => ["conv3", "bn"].map(str::to_owned),
+        _ => ["0", "1"].map(|place| format!("{node}.{place}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::unit;
 
     /// The teacher's graph with its batch norms moved off their starting values.
     fn unfolded() -> (Graph, Parameters) {

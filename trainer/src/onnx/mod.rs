@@ -12,7 +12,7 @@ mod range;
 mod reference;
 mod scales;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod write;
 
 pub use error::Error;

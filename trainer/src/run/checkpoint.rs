@@ -50,7 +50,11 @@ impl Checkpoint {
         Self::parse(&bytes).map_err(|why| CheckpointError::Foreign { path: path.into(), why })
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, String> {
+    /// [`Checkpoint::read`] of bytes that are read already.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let empty = HashMap::new();
         let meta = header.metadata().as_ref().unwrap_or(&empty);

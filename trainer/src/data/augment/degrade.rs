@@ -1,8 +1,6 @@
 use super::{Blur, Jpeg, Motion, Noise, Resolution, chance, filter, within};
-use crate::data::{
-    dataset::CROP,
-    resample::{Affine, warp},
-};
+use crate::data::dataset::CROP;
+use facelatch::align::{Affine, warp_into};
 use image::{
     ExtendedColorType, ImageDecoder,
     codecs::jpeg::{JpegDecoder, JpegEncoder},
@@ -41,8 +39,8 @@ impl Resolution {
         }
         let small = ((within(self.share, rng) * size as f32).round() as usize).clamp(2, size);
         let mut shrunk = vec![0; small * small * 3];
-        warp(picture, size, edge_scale(size, small), &mut shrunk, small);
-        warp(&shrunk, small, edge_scale(small, size), picture, size);
+        warp_into(picture, [size; 2], &edge_scale(size, small), &mut shrunk, small);
+        warp_into(&shrunk, [small; 2], &edge_scale(small, size), picture, size);
     }
 }
 
@@ -50,7 +48,7 @@ impl Resolution {
 fn edge_scale(from: usize, to: usize) -> Affine {
     let scale = from as f32 / to as f32;
     let shift = scale / 2.0 - 0.5;
-    Affine::scale_shift(scale, scale, (shift, shift))
+    Affine::scale_shift(scale, scale, [shift, shift])
 }
 
 impl Noise {

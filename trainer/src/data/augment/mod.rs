@@ -16,7 +16,8 @@ pub use config::{
     Augment, AugmentError, Blur, Geometry, Jpeg, Light, Motion, Noise, Occlusion, Resolution,
 };
 
-use super::resample;
+use super::resample::face_to_stored;
+use facelatch::align::warp_into;
 use rand::{Rng, RngExt};
 
 impl Augment {
@@ -37,8 +38,8 @@ impl Augment {
     ) {
         *mirrored = chance(self.flip, rng);
         let to_face = self.geometry.draw(*mirrored, out_size, rng);
-        let map = to_face.then(resample::face_to_stored(src_size));
-        resample::warp(src, src_size, map, out, out_size);
+        let map = to_face.then(face_to_stored(src_size));
+        warp_into(src, [src_size; 2], &map, out, out_size);
         self.light.apply(rng, out);
         if chance(self.grayscale, rng) {
             colour::grayscale(out);

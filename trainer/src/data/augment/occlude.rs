@@ -1,5 +1,6 @@
 use super::{Occlusion, about, chance, within};
-use crate::data::{dataset::CROP, resample::Affine};
+use crate::data::dataset::CROP;
+use facelatch::align::Affine;
 use rand::{Rng, RngExt};
 
 /// The eyes of the face template, scaled to the 160 px face.
@@ -89,7 +90,7 @@ fn mask(to_face: &Affine, rng: &mut impl Rng, picture: &mut [u8], size: usize) {
         edge.min(side)
     };
     let shade = |i: usize| {
-        let row = to_face.at((i % size) as f32, (i / size) as f32).1;
+        let [_, row] = to_face.apply([(i % size) as f32, (i / size) as f32]);
         let light = 1.0 + 0.08 * (row / fold).sin();
         base.map(|v| (f32::from(v) * light).min(255.0) as u8)
     };
@@ -106,7 +107,7 @@ fn lay(
     colour: impl Fn(usize) -> [u8; 3],
 ) {
     for (i, pixel) in picture.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-        let (x, y) = to_face.at((i % size) as f32, (i / size) as f32);
+        let [x, y] = to_face.apply([(i % size) as f32, (i / size) as f32]);
         let cover = (inside(x, y) + 0.5).clamp(0.0, 1.0) * opacity;
         if cover > 0.0 {
             let over = colour(i);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::resample::canonical;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +27,7 @@ fn view(augment: &Augment, seed: u64, out_size: usize) -> (Vec<u8>, bool) {
 
 fn plain(out_size: usize) -> Vec<u8> {
     let mut out = vec![0; out_size * out_size * 3];
-    resample::canonical(&picture(), SRC, out_size, &mut out);
+    canonical(&picture(), SRC, out_size, &mut out);
     out
 }
 
