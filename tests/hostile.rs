@@ -7,7 +7,7 @@ mod tiny;
 
 use damage::damaged;
 use facelatch::{embed::Network, files::Tree};
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::{collection::vec, prelude::*};
 use prost::Message;
 use std::{
     io::{Cursor, Write},
