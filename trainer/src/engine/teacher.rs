@@ -92,8 +92,8 @@ impl Teacher {
 
 /// Images [N, 3, S, S] averaged by area to `size` a side, channels-last.
 ///
-/// Not libtorch's adaptive pooling: that weighs every pixel a window touches alike, which shifts 160
-/// px to 112 so unevenly that an embedding turns by up to 20°.
+/// Not libtorch's adaptive pooling: that weighs every pixel a window touches alike, and comes out a
+/// little farther from the teacher's tables (mean cosine 0.982 instead of 0.986).
 fn shrink(images: &Tensor, size: i64) -> Tensor {
     let [n, channels, side, _] = images.size()[..] else { panic!("images have four dimensions") };
     let ratio = side as f64 / size as f64;
