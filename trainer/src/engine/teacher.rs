@@ -3,7 +3,7 @@ use crate::{
     loss::unit,
     net::{Architecture, Graph, Op},
 };
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// The published MobileFaceNet, run on the same views as the student.
 pub struct Teacher {
@@ -137,6 +137,7 @@ fn published_names(node: &str) -> [String; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
 
     /// The teacher's graph with its batch norms moved off their starting values.
     fn unfolded() -> (Graph, Parameters) {
