@@ -56,7 +56,7 @@ impl Affine {
     fn grid(&self) -> u32 {
         let m = self.0;
         let scale = m[0].hypot(m[3]).max(m[1].hypot(m[4]));
-        if scale <= PLAIN_SHRINK { 1 } else { ((scale - 1e-3).ceil() as u32).min(WIDEST_GRID) }
+        if scale <= PLAIN_SHRINK { 1 } else { ((scale - 1e-3).ceil() as u32).clamp(1, WIDEST_GRID) }
     }
 
     /// The maps of the n×n points of a grid inside each destination pixel.
