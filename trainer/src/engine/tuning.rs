@@ -7,14 +7,16 @@ use std::{env, os::unix::process::CommandExt, process::Command};
 /// time in page faults on memory that the step before has just returned: 1.1 to 1.3 times as fast at
 /// 112 px, batch 32, on the machine where this was measured.
 ///
-/// `OMP_WAIT_POLICY`: threads that wait for each other sleep. By default they spin, which starves the
-/// loader's threads and everything else where there are as many threads as cores: 117 images/s
-/// instead of 12 at 64 px on two cores that others used as well.
+/// `GOMP_SPINCOUNT`: threads that wait for each other spin for about a tenth of a millisecond and then
+/// sleep. Spinning for as long as libgomp does by default starves the loader's threads and everything
+/// else where there are as many threads as cores (12 images/s instead of 117 at 64 px on two cores
+/// that others used as well); not spinning at all costs a wake-up at every operation (76 images/s
+/// instead of 91 at 112 px on two idle cores).
 const TUNING: [(&str, &str); 4] = [
     ("MALLOC_MMAP_THRESHOLD_", "17179869184"),
     ("MALLOC_TRIM_THRESHOLD_", "17179869184"),
     ("MALLOC_TOP_PAD_", "67108864"),
-    ("OMP_WAIT_POLICY", "passive"),
+    ("GOMP_SPINCOUNT", "30000"),
 ];
 
 /// Starts this program over with the environment tuned. Does nothing where one of the variables is
