@@ -7,8 +7,10 @@
 
 pub mod align;
 pub mod cli;
+pub mod detect;
 pub mod embed;
 pub mod evaluate;
 pub mod files;
+pub mod model;
 mod parallel;
 pub mod plot;

@@ -3,7 +3,10 @@
 #[allow(dead_code)]
 mod tiny;
 
-use facelatch::embed::{Embedder, Network, NetworkError};
+use facelatch::{
+    embed::{Embedder, Network},
+    model::NetworkError,
+};
 use image::RgbImage;
 use std::path::Path;
 use tract_onnx::pb::ModelProto;
@@ -47,7 +50,7 @@ fn the_first_channel_is_red_and_a_byte_counts_from_0_to_1() {
         graph.initializer[1].dims[0] = 3;
         let unit = |i: usize| if i % 128 == i / 128 { 1f32 } else { 0.0 };
         graph.initializer[1].raw_data = (0..3 * 128).flat_map(|i| unit(i).to_le_bytes()).collect();
-        let hash = facelatch::embed::weights_sha256(graph).unwrap();
+        let hash = facelatch::model::weights_sha256(graph).unwrap();
         let props = model.metadata_props.iter_mut();
         props.filter(|p| p.key == "facelatch.weights_sha256").for_each(|p| p.value = hash.clone());
     })

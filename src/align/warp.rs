@@ -72,12 +72,12 @@ impl Affine {
 pub fn warp(source: &RgbImage, dst_to_src: &Affine, size: u32) -> RgbImage {
     let (width, height) = source.dimensions();
     let mut out = RgbImage::new(size, size);
-    warp_into(source, [width as usize, height as usize], dst_to_src, &mut out, size as usize);
+    warp_into(source, [width as usize, height as usize], dst_to_src, &mut out, [size as usize; 2]);
     out
 }
 
 /// [`warp`] between plain bytes, RGB and row by row: of `source`, `width`·`height` pixels, into
-/// `out`, `size`·`size` pixels.
+/// `out`, `columns`·`rows` pixels.
 ///
 /// Bilinear; outside the source its edge repeats. A map that shrinks by up to 1.5 takes one sample a
 /// pixel, so that the shrink by 160/112 of training is cheap; beyond, each pixel is the mean of an n×n
@@ -91,11 +91,12 @@ pub fn warp_into(
     [width, height]: [usize; 2],
     map: &Affine,
     out: &mut [u8],
-    size: usize,
+    [columns, rows]: [usize; 2],
 ) {
-    assert!(width.max(height).max(size) <= usize::from(u16::MAX), "a side over 65,535 pixels");
+    let longest = width.max(height).max(columns).max(rows);
+    assert!(longest <= usize::from(u16::MAX), "a side over 65,535 pixels");
     assert_eq!(source.len(), width * height * 3, "source must hold width*height RGB pixels");
-    assert_eq!(out.len(), size * size * 3, "out must hold size*size RGB pixels");
+    assert_eq!(out.len(), columns * rows * 3, "out must hold columns*rows RGB pixels");
     if source.is_empty() || out.is_empty() {
         return out.fill(0);
     }
@@ -106,7 +107,7 @@ pub fn warp_into(
     } else {
         Sampler { pixels: source.as_chunks().0, width, height }
     };
-    let rows = out.as_chunks_mut().0.chunks_exact_mut(size).zip(0u16..);
+    let rows = out.as_chunks_mut().0.chunks_exact_mut(columns).zip(0u16..);
     match map.grid() {
         1 => rows.for_each(|(row, y)| source.row(map, y, row)),
         n => {

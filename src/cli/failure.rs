@@ -1,7 +1,7 @@
 use crate::{
-    embed::NetworkError,
     evaluate::{DatasetError, LandmarksError, PairsError, ProtocolError, RunError},
     files::TreeError,
+    model::NetworkError,
     plot::PlotError,
 };
 use std::{error::Error, io, path::Path};

@@ -1,7 +1,8 @@
-use crate::align::{TEMPLATE_112, template};
-use sha2::{Digest, Sha256};
-use std::{collections::HashMap, fmt::Write};
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
+use crate::{
+    align::{TEMPLATE_112, template},
+    model::{ContractError, PREFIX, Props, check_graph},
+};
+use tract_onnx::pb::ModelProto;
 
 /// The numbers in an embedding.
 pub const EMBEDDING_LEN: usize = 128;
@@ -15,8 +16,6 @@ const FIXED: [(&str, &str); 6] = [
     ("range", "0..1"),
     ("layout", "NCHW"),
 ];
-
-const PREFIX: &str = "facelatch.";
 
 /// What an embedding network's ONNX file says about itself in `metadata_props`, under keys that begin
 /// with `facelatch.`.
@@ -36,42 +35,10 @@ pub struct Contract {
     pub training_data: String,
     /// How well it did, as JSON text.
     pub metrics: String,
-    /// [`weights_sha256`] of the graph: against a torn or mixed-up file, not against an attacker.
+    /// [`crate::model::weights_sha256`] of the graph: against a torn or mixed-up file, not against an attacker.
     pub weights_sha256: String,
     /// When it was written, RFC 3339.
     pub created: String,
-}
-
-/// Why a file is not an embedding network this version can use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ContractError {
-    /// A key is not there.
-    #[error("no `{PREFIX}{0}` in its metadata: not exported for facelatch; export it again")]
-    Missing(&'static str),
-    /// A key says something else than the contract.
-    #[error("`{PREFIX}{key}` is `{found}` where this version needs {needed}; export it again")]
-    Differs {
-        /// The key, without its prefix.
-        key: &'static str,
-        /// Its value in the file.
-        found: String,
-        /// What would do.
-        needed: String,
-    },
-    /// The weights are not those that were exported.
-    #[error("its weights hash to {found}, not to {promised} as promised; copy the file again")]
-    Weights {
-        /// The hash in the metadata.
-        promised: String,
-        /// The hash of the weights.
-        found: String,
-    },
-    /// The file keeps a tensor somewhere else.
-    #[error("the tensor `{0}` is kept outside the file or in no plain form; export it again whole")]
-    External(String),
-    /// No graph, or its input or output is not the contract's.
-    #[error("its graph {0}; export it again")]
-    Graph(&'static str),
 }
 
 impl Contract {
@@ -120,67 +87,16 @@ impl Contract {
         })
     }
 
-    /// The contract of a whole model file: [`Contract::from_props`], then [`Contract::check`].
+    /// The contract of a whole model file: [`Contract::from_props`], then [`check_graph`].
     ///
     /// # Errors
     /// [`ContractError`], by the first thing that is off.
     pub fn of(model: &ModelProto) -> Result<Self, ContractError> {
         let contract = Self::from_props(model.metadata_props.iter().map(|p| (&p.key, &p.value)))?;
-        contract.check(model.graph.as_ref().ok_or(ContractError::Graph("is missing"))?)?;
+        let graph = model.graph.as_ref().ok_or(ContractError::Graph("is missing".into()))?;
+        check_graph(graph, "image", &["embedding"], &contract.weights_sha256)?;
         Ok(contract)
     }
-
-    /// Whether the graph is the one that was promised: names of input and output, hash of the weights.
-    ///
-    /// # Errors
-    /// [`ContractError::Graph`], [`ContractError::Weights`] or [`ContractError::External`].
-    pub fn check(&self, graph: &GraphProto) -> Result<(), ContractError> {
-        let is_weight = |name: &str| graph.initializer.iter().any(|t| t.name == name);
-        let mut inputs = graph.input.iter().map(|v| v.name.as_str()).filter(|n| !is_weight(n));
-        if (inputs.next(), inputs.next()) != (Some("image"), None) {
-            return Err(ContractError::Graph("does not have `image` as its only input"));
-        }
-        let mut outputs = graph.output.iter().map(|v| v.name.as_str());
-        if (outputs.next(), outputs.next()) != (Some("embedding"), None) {
-            return Err(ContractError::Graph("does not have `embedding` as its only output"));
-        }
-        let found = weights_sha256(graph)?;
-        if found != self.weights_sha256 {
-            return Err(ContractError::Weights { promised: self.weights_sha256.clone(), found });
-        }
-        Ok(())
-    }
-}
-
-/// The SHA-256 over the raw little-endian bytes of all initializers in file order, as 64 hex digits.
-///
-/// # Errors
-/// [`ContractError::External`] for a tensor whose bytes are in another file, or are strings.
-pub fn weights_sha256(graph: &GraphProto) -> Result<String, ContractError> {
-    let mut hash = Sha256::new();
-    for tensor in &graph.initializer {
-        hash_tensor(tensor, &mut hash)
-            .ok_or_else(|| ContractError::External(tensor.name.clone()))?;
-    }
-    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
-}
-
-/// `raw_data` is what this project writes; the typed fields are ONNX's other way to say the same.
-fn hash_tensor(tensor: &TensorProto, hash: &mut Sha256) -> Option<()> {
-    let outside = !tensor.external_data.is_empty() || tensor.data_location.unwrap_or(0) != 0;
-    if outside || !tensor.string_data.is_empty() {
-        return None;
-    }
-    hash.update(&tensor.raw_data);
-    tensor.float_data.iter().for_each(|v| hash.update(v.to_le_bytes()));
-    tensor.int32_data.iter().for_each(|v| hash.update(v.to_le_bytes()));
-    tensor.int64_data.iter().for_each(|v| hash.update(v.to_le_bytes()));
-    tensor.double_data.iter().for_each(|v| hash.update(v.to_le_bytes()));
-    tensor.uint64_data.iter().for_each(|v| hash.update(v.to_le_bytes()));
-    Some(())
 }
 
 /// Ten numbers with spaces between, in the space of a 112×112 crop.
@@ -191,38 +107,6 @@ fn template_text() -> String {
 fn is_the_template(text: &str) -> Option<()> {
     let numbers: Option<Vec<f32>> = text.split_whitespace().map(|v| v.parse().ok()).collect();
     (numbers? == template(112).0.as_flattened()).then_some(())
-}
-
-struct Props(HashMap<String, String>);
-
-impl Props {
-    fn of<K: AsRef<str>, V: AsRef<str>>(props: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self(
-            props
-                .into_iter()
-                .map(|(k, v)| (k.as_ref().to_owned(), v.as_ref().to_owned()))
-                .collect(),
-        )
-    }
-
-    fn text(&self, key: &'static str) -> Result<&str, ContractError> {
-        let value = self.0.get(&format!("{PREFIX}{key}"));
-        value.map(String::as_str).ok_or(ContractError::Missing(key))
-    }
-
-    fn parse<T>(
-        &self,
-        key: &'static str,
-        needed: &str,
-        read: impl FnOnce(&str) -> Option<T>,
-    ) -> Result<T, ContractError> {
-        let found = self.text(key)?;
-        read(found).ok_or_else(|| ContractError::Differs {
-            key,
-            found: found.to_owned(),
-            needed: needed.to_owned(),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -283,20 +167,5 @@ mod tests {
                 "{error}"
             );
         }
-    }
-
-    #[test]
-    fn the_hash_covers_every_byte_in_file_order() {
-        let tensor = |bytes: &[u8]| TensorProto { raw_data: bytes.to_vec(), ..Default::default() };
-        let graph = |tensors| GraphProto { initializer: tensors, ..Default::default() };
-        // FIPS 180-2, the one-block test message.
-        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(weights_sha256(&graph(vec![tensor(b"a"), tensor(b"bc")])).unwrap(), abc);
-        assert_ne!(weights_sha256(&graph(vec![tensor(b"bc"), tensor(b"a")])).unwrap(), abc);
-        let floats = TensorProto { float_data: vec![1.5], ..Default::default() };
-        let raw = tensor(&1.5f32.to_le_bytes());
-        assert_eq!(weights_sha256(&graph(vec![floats])), weights_sha256(&graph(vec![raw])));
-        let outside = TensorProto { data_location: Some(1), ..Default::default() };
-        assert!(matches!(weights_sha256(&graph(vec![outside])), Err(ContractError::External(_))));
     }
 }

@@ -4,9 +4,9 @@ mod contract;
 mod embedding;
 mod network;
 
-pub use contract::{Contract, ContractError, EMBEDDING_LEN, weights_sha256};
+pub use contract::{Contract, EMBEDDING_LEN};
 pub use embedding::{Embedding, EmbeddingError, Score};
-pub use network::{Network, NetworkError};
+pub use network::Network;
 
 use image::RgbImage;
 use std::error::Error;

@@ -2,7 +2,8 @@
 
 use facelatch::{
     align::template,
-    embed::{Contract, EMBEDDING_LEN, weights_sha256},
+    embed::{Contract, EMBEDDING_LEN},
+    model::weights_sha256,
 };
 use image::{Rgb, RgbImage};
 use prost::Message;

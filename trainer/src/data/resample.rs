@@ -26,7 +26,7 @@ pub fn face_to_stored(src_size: usize) -> Affine {
 /// When a buffer is not its size² · 3 bytes.
 pub fn canonical(src: &[u8], src_size: usize, out_size: usize, out: &mut [u8]) {
     let map = output_to_face(out_size).then(face_to_stored(src_size));
-    warp_into(src, [src_size; 2], &map, out, out_size);
+    warp_into(src, [src_size; 2], &map, out, [out_size; 2]);
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ use crate::{
         testing::{Random, distance, params},
     },
 };
-use facelatch::embed::{Contract, Network, weights_sha256};
+use facelatch::{
+    embed::{Contract, Network},
+    model::weights_sha256,
+};
 use image::RgbImage;
 use tch::{Device, Tensor};
 use tract_onnx::pb::StringStringEntryProto;

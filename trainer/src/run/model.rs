@@ -4,7 +4,7 @@ use crate::{
     net::{Graph, Node},
     onnx::{Calibration, Range, WeightScale, needs_range},
 };
-use facelatch::embed::{Contract, weights_sha256};
+use facelatch::{embed::Contract, model::weights_sha256};
 use std::path::{Path, PathBuf};
 use tch::Device;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto};

@@ -39,8 +39,8 @@ impl Resolution {
         }
         let small = ((within(self.share, rng) * size as f32).round() as usize).clamp(2, size);
         let mut shrunk = vec![0; small * small * 3];
-        warp_into(picture, [size; 2], &edge_scale(size, small), &mut shrunk, small);
-        warp_into(&shrunk, [small; 2], &edge_scale(small, size), picture, size);
+        warp_into(picture, [size; 2], &edge_scale(size, small), &mut shrunk, [small; 2]);
+        warp_into(&shrunk, [small; 2], &edge_scale(small, size), picture, [size; 2]);
     }
 }
 

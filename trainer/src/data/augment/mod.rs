@@ -39,7 +39,7 @@ impl Augment {
         *mirrored = chance(self.flip, rng);
         let to_face = self.geometry.draw(*mirrored, out_size, rng);
         let map = to_face.then(face_to_stored(src_size));
-        warp_into(src, [src_size; 2], &map, out, out_size);
+        warp_into(src, [src_size; 2], &map, out, [out_size; 2]);
         self.light.apply(rng, out);
         if chance(self.grayscale, rng) {
             colour::grayscale(out);

@@ -1,0 +1,8 @@
+//! What all our network files share: metadata that says what is promised, a hash of the weights, and
+//! how tract loads and feeds them.
+
+mod load;
+mod metadata;
+
+pub use load::{NetworkError, one_line, plan, planes, read};
+pub use metadata::{ContractError, PREFIX, Props, check_graph, weights_sha256};
