@@ -9,6 +9,7 @@
 
 pub mod cli;
 pub mod data;
+pub mod detect;
 pub mod engine;
 pub mod loss;
 pub mod net;

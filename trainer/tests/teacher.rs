@@ -40,7 +40,7 @@ fn the_rebuilt_teacher_says_what_the_published_one_said() {
     for (i, out) in pixels.chunks_exact_mut(SIDE * SIDE * 3).enumerate() {
         canonical(dataset.pixels(i), dataset.size(), SIDE, out);
     }
-    let images = images_from_bytes(&pixels, SIDE, Device::Cpu);
+    let images = images_from_bytes(&pixels, [SIDE; 2], Device::Cpu);
     for (mirrored, images) in [(false, images.shallow_clone()), (true, images.flip([3]))] {
         let embeddings = to_vec(&teacher.embed(&images));
         let cosines = embeddings.chunks_exact(128).enumerate().map(|(i, ours)| {

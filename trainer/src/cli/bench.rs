@@ -5,7 +5,8 @@ use crate::{
         self, NoHook, Optimizer, OptimizerKind, Parameters, Pass, forward, images_from_bytes,
     },
     loss::{Inputs, LossConfig, Mining, full},
-    net::{Architecture, Backbone, ParamSpec, Role},
+    net::{Architecture, Backbone},
+    run::head_specs,
 };
 use std::{
     error::Error,
@@ -98,14 +99,7 @@ impl Bench {
         };
         let graph = architecture.graph()?;
         let mut loader = self.loader()?;
-        let head = [
-            ParamSpec {
-                name: "head.weight".into(),
-                shape: vec![self.classes, 128],
-                role: Role::Weight,
-            },
-            ParamSpec { name: "head.bias".into(), shape: vec![self.classes], role: Role::Offset },
-        ];
+        let head = head_specs(self.classes);
         let params = Parameters::new(&graph, &head, 1, device);
         let mut optimizer = Optimizer::new(OptimizerKind::Adam, 0.0, 0.0, &params);
         let loss = LossConfig { mining: Mining::BatchHard, ..LossConfig::default() };
@@ -113,7 +107,7 @@ impl Bench {
         for step in 0..self.warm_up + self.steps {
             let start = Instant::now();
             let batch = loader.next_batch()?;
-            let images = images_from_bytes(&batch.pixels, batch.size, device);
+            let images = images_from_bytes(&batch.pixels, [batch.size; 2], device);
             let images = if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
             let labels = engine::send(&Tensor::from_slice(&batch.labels), device);
             let raw = forward(&graph, &params, &images, Pass::Train, &mut NoHook);

@@ -1,5 +1,5 @@
 use super::{Outcome, data, train::Machine};
-use crate::{engine::TorchEmbedder, run::Model};
+use crate::run::{Model, TorchEmbedder, TorchNetwork};
 use facelatch::{cli::Measure, embed::Network};
 use std::path::PathBuf;
 
@@ -25,9 +25,10 @@ impl Evaluate {
             return self.measure.run(&self.model, Some(&hash), &mut network);
         }
         let device = self.machine.prepare()?;
-        let model = Model::load(&self.model).map_err(data)?;
+        let model: Model = Model::load(&self.model).map_err(data)?;
         let params = model.parameters(device);
-        let mut embedder = TorchEmbedder::new(&model.graph, &params, device);
+        let network = TorchNetwork::new(&model.graph, &params, device, None).map_err(data)?;
+        let mut embedder = TorchEmbedder::new(network);
         self.measure.run(&self.model, None, &mut embedder)
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod detect;
 mod doctor;
 mod evaluate;
 mod export;
@@ -10,6 +11,7 @@ mod quantize;
 mod synthetic;
 mod train;
 
+use crate::run::Embedding;
 use clap::{CommandFactory, Parser, Subcommand};
 use facelatch::cli::{Failure, code};
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ enum Command {
     Train(train::Train),
     /// Go on with a run from its latest checkpoint.
     Resume(train::Resume),
+    /// The face detector: train, resume, evaluate, export, quantize.
+    Detect(detect::Detect),
     /// Measure how well a network tells people apart, by LFW's protocol.
     Evaluate(evaluate::Evaluate),
     /// Write a trained network as an f32 ONNX file.
@@ -78,8 +82,9 @@ pub fn main() -> ExitCode {
     crate::engine::start_over_tuned();
     let outcome = match cli.command {
         Command::Demo(command) => command.run(),
-        Command::Train(command) => command.run(),
-        Command::Resume(command) => command.run(),
+        Command::Train(command) => command.run(Embedding::load),
+        Command::Resume(command) => command.run(Embedding::load),
+        Command::Detect(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),

@@ -1,7 +1,7 @@
 use super::{Failure, Outcome, code, config as bad_config, data};
 use crate::{
     pack::{self, PackError, Settings},
-    run::{RunConfig, progress},
+    run::{Config, RunConfig, progress},
 };
 use std::path::{Path, PathBuf};
 

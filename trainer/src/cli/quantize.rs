@@ -1,13 +1,14 @@
-use super::{Outcome, data, export::AboutArgs, train::Machine, unwritable};
+use super::{Failure, Outcome, data, export::AboutArgs, train::Machine, unwritable};
 use crate::{
     engine::Parameters,
     onnx::{self, BiasCorrection, Calibration, Method, WeightScale},
     quantize::{correct_biases, observe, similarity},
-    run::{Model, load_dataset, progress, training_pixels},
+    run::{About, Config, Model, Pixels, load_dataset, progress, training_pixels},
 };
 use facelatch::files::write_atomically;
 use std::path::{Path, PathBuf};
 use tch::Device;
+use tract_onnx::pb::ModelProto;
 
 /// Write a trained network as an int8 ONNX file in QDQ form.
 ///
@@ -57,61 +58,85 @@ impl Quantize {
     }
 
     pub fn run(&self) -> Outcome {
-        let device = self.machine.prepare()?;
-        let about = self.about.read()?;
-        let model = Model::load(&self.model).map_err(data)?;
-        let pixels = calibration_pixels(&model, self.images)?;
+        let model: Model = Model::load(&self.model).map_err(data)?;
+        let (pixels, side) = (calibration_pixels(&model, self.images)?, model.graph.input_size());
+        let (calibration, device) = self.write(&model, (&pixels, [side; 2]), Model::sign)?;
+        let (graph, few) = (&model.graph, first((&pixels, [side; 2]), 256));
         let params = model.parameters(device);
-        let calibration = self.calibration(&model, &params, &pixels, device)?;
-        let (graph, few) = (&model.graph, first(&pixels, &model, 256));
-        let correction = match self.no_bias_correction {
-            true => BiasCorrection::new(),
-            false => correct_biases(graph, &params, &calibration, few, device).map_err(data)?,
-        };
-        let folded = onnx::fold(graph, &model.params()).map_err(data)?;
-        let mut file =
-            onnx::quantize(graph, &folded, &calibration, Some(&correction), &[]).map_err(data)?;
-        model.sign(&mut file, &about).map_err(data)?;
-        let bytes = onnx::to_bytes(&file);
-        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
         let cosine = similarity(graph, &params, &calibration, few, device).map_err(data)?;
-        let (out, mb) = (self.out.display(), bytes.len() as f64 / 1e6);
-        println!("{out}: int8, {mb:.2} MB, from step {}", model.step);
         println!("simulated int8 against f32 before bias correction: mean cosine {cosine:.5}");
         Ok(())
     }
 
-    fn calibration(
+    /// The checkpoint or run to quantize.
+    pub fn model(&self) -> &Path {
+        &self.model
+    }
+
+    /// How many pictures to find the ranges on.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Quantizes a model with ranges found on `pixels`, and writes it.
+    pub fn write<C: Config>(
         &self,
-        model: &Model,
+        model: &Model<C>,
+        (pixels, sides): Pixels,
+        sign: impl Fn(&Model<C>, &mut ModelProto, &About) -> Result<(), String>,
+    ) -> Result<(Calibration, Device), Failure> {
+        let device = self.machine.prepare()?;
+        let about = self.about.read()?;
+        let params = model.parameters(device);
+        let calibration = self.calibration(model, &params, (pixels, sides), device)?;
+        let (graph, few) = (&model.graph, first((pixels, sides), 256));
+        let correction = match self.no_bias_correction {
+            true => BiasCorrection::new(),
+            false => {
+                correct_biases(graph, &params, &calibration, (few, sides), device).map_err(data)?
+            }
+        };
+        let folded = onnx::fold(graph, &model.params()).map_err(data)?;
+        let mut file =
+            onnx::quantize(graph, &folded, &calibration, Some(&correction), &[]).map_err(data)?;
+        sign(model, &mut file, &about).map_err(data)?;
+        let bytes = onnx::to_bytes(&file);
+        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
+        let (out, mb) = (self.out.display(), bytes.len() as f64 / 1e6);
+        println!("{out}: int8, {mb:.2} MB, from step {}", model.step);
+        Ok((calibration, device))
+    }
+
+    fn calibration<C: Config>(
+        &self,
+        model: &Model<C>,
         params: &Parameters,
-        pixels: &[u8],
+        (pixels, sides): Pixels,
         device: Device,
-    ) -> Result<Calibration, facelatch::cli::Failure> {
+    ) -> Result<Calibration, Failure> {
         if let Some(ranges) = model.calibration().map_err(data)? {
             println!("ranges from quantization-aware training");
             return Ok(ranges);
         }
-        let side = model.graph.input_size();
         let bar = progress(
-            (pixels.len() / (side * side * 3)) as u64,
+            (pixels.len() / (sides[0] * sides[1] * 3)) as u64,
             "observing {bar:30} {pos}/{len} {eta}",
         );
-        let observed =
-            observe(&model.graph, params, pixels, device, &mut |n| bar.set_position(n as u64));
+        let observed = observe(&model.graph, params, (pixels, sides), device, &mut |n| {
+            bar.set_position(n as u64)
+        });
         bar.finish_and_clear();
         Ok(observed.map_err(data)?.calibration(self.method, self.weight_scale))
     }
 }
 
 /// The first `count` of pictures that lie one after another.
-fn first<'a>(pixels: &'a [u8], model: &Model, count: usize) -> &'a [u8] {
-    let side = model.graph.input_size();
-    &pixels[..pixels.len().min(count * side * side * 3)]
+fn first<'a>((pixels, [height, width]): Pixels<'a>, count: usize) -> &'a [u8] {
+    &pixels[..pixels.len().min(count * height * width * 3)]
 }
 
 /// `count` training pictures, evenly spread, canonical, [N, S, S, 3].
-fn calibration_pixels(model: &Model, count: usize) -> Result<Vec<u8>, facelatch::cli::Failure> {
+fn calibration_pixels(model: &Model, count: usize) -> Result<Vec<u8>, Failure> {
     let mut config = model.config.clone();
     // A few of each person are enough, and quicker to decode.
     config.data.limits.per_person = Some(config.data.limits.per_person.unwrap_or(4).min(4));

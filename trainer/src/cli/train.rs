@@ -1,7 +1,7 @@
 use super::{Failure, Outcome, code, config as bad_config, data};
 use crate::{
     engine,
-    run::{Options, RunConfig, RunFolder, TrainError, Training},
+    run::{Config, Fault, Options, RunFolder, Task, TrainError, Training},
 };
 use std::{
     path::{Path, PathBuf},
@@ -64,22 +64,27 @@ impl Machine {
     }
 }
 
+/// How a task comes of its configuration.
+pub type Load<C, T> = fn(&C, tch::Device) -> Result<T, Fault>;
+
 impl Train {
-    pub fn run(&self) -> Outcome {
+    /// Trains what `load` makes of the configuration.
+    pub fn run<C: Config, T: Task>(&self, load: Load<C, T>) -> Outcome {
         let path = self.config.display();
         let text = std::fs::read_to_string(&self.config)
             .map_err(|e| bad_config(format!("{path}: {e}")))?;
         let text = with_changes(&text, &self.set).map_err(bad_config)?;
-        let config = RunConfig::parse(&text).map_err(|e| bad_config(format!("{path}: {e}")))?;
-        let folder = RunFolder::create(&self.out, &config).map_err(data)?;
-        go(folder, &self.out, config, &self.machine)
+        let config = C::parse(&text).map_err(|e| bad_config(format!("{path}: {e}")))?;
+        let folder = RunFolder::create(&self.out, &config.to_toml()).map_err(data)?;
+        go(folder, &self.out, config, &self.machine, load)
     }
 }
 
 impl Resume {
-    pub fn run(&self) -> Outcome {
+    /// Goes on with what `load` makes of the run's configuration.
+    pub fn run<C: Config, T: Task>(&self, load: Load<C, T>) -> Outcome {
         let (folder, config) = RunFolder::open(&self.run).map_err(data)?;
-        go(folder, &self.run, config, &self.machine)
+        go(folder, &self.run, config, &self.machine, load)
     }
 }
 
@@ -109,7 +114,13 @@ fn with_changes(text: &str, changes: &[String]) -> Result<String, String> {
 }
 
 /// Runs what a folder and a configuration say, to the end or to where it is stopped.
-pub fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) -> Outcome {
+pub fn go<C: Config, T: Task>(
+    folder: RunFolder,
+    path: &Path,
+    config: C,
+    machine: &Machine,
+    load: Load<C, T>,
+) -> Outcome {
     let start = Instant::now();
     let device = machine.prepare()?;
     log::info!("training on {}", engine::describe(device));
@@ -127,7 +138,8 @@ pub fn go(folder: RunFolder, path: &Path, config: RunConfig, machine: &Machine) 
     let budget = machine.minutes.map(|m| Duration::from_secs_f64(m.clamp(0.0, 1e6) * 60.0));
     let deadline = budget.map(|budget| start + budget);
     let options = Options { device, bf16: machine.bf16, stop, deadline };
-    let training = Training::prepare(folder, config, options).map_err(failure)?;
+    let task = load(&config, device).map_err(data)?;
+    let training = Training::prepare(folder, config, task, options).map_err(failure)?;
     let summary = training.run().map_err(failure)?;
     let best = summary.best.map(|b| format!(", best {b:.4}")).unwrap_or_default();
     let (step, path) = (summary.step, path.display());

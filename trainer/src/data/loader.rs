@@ -51,24 +51,24 @@ pub enum LoaderError {
 /// A batch depends on the sampler's seed and the step alone: neither the number of workers nor
 /// where the run was resumed changes a byte of it.
 #[derive(Debug)]
-pub struct Loader {
-    shared: Arc<Shared>,
+pub struct Loader<B = Batch> {
+    shared: Arc<Shared<B>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct Shared<B> {
+    queue: Mutex<Queue<B>>,
     /// A batch is ready, or room is, or it is over.
     changed: Condvar,
     prefetch: u64,
 }
 
 #[derive(Debug)]
-struct Queue {
+struct Queue<B> {
     claimed: u64,
     delivered: u64,
-    ready: BTreeMap<u64, Result<Batch, LoaderError>>,
+    ready: BTreeMap<u64, Result<B, LoaderError>>,
     over: bool,
 }
 
@@ -79,18 +79,15 @@ struct Work {
     out_size: usize,
 }
 
-impl Loader {
-    /// Starts `workers` threads that make the batches from `start_step` on, at most `prefetch`
+impl<B: Send + 'static> Loader<B> {
+    /// Starts `workers` threads that `make` the batches from `start_step` on, at most `prefetch`
     /// ahead of the one asked for next (either at least 1). Memory held is `prefetch` batches; with
     /// fewer than there are workers, some of them idle.
     ///
     /// # Errors
     /// [`LoaderError::Start`] when the system gives no thread.
-    pub fn start(
-        dataset: Arc<Dataset>,
-        sampler: Sampler,
-        augment: Augment,
-        out_size: usize,
+    pub fn ahead(
+        make: impl Fn(u64) -> B + Send + Sync + 'static,
         start_step: u64,
         workers: usize,
         prefetch: usize,
@@ -106,24 +103,24 @@ impl Loader {
             changed: Condvar::new(),
             prefetch: prefetch.max(1) as u64,
         });
-        let work = Arc::new(Work { dataset, sampler, augment, out_size });
+        let make = Arc::new(make);
         let mut loader = Self { shared, threads: Vec::new() };
         for index in 0..workers.max(1) {
-            let (shared, work) = (Arc::clone(&loader.shared), Arc::clone(&work));
+            let (shared, make) = (Arc::clone(&loader.shared), Arc::clone(&make));
             let thread = thread::Builder::new()
                 .name(format!("loader-{index}"))
-                .spawn(move || shared.run(|step| work.make(step)))
+                .spawn(move || shared.run(|step| make(step)))
                 .map_err(|e: io::Error| LoaderError::Start(e.to_string()))?;
             loader.threads.push(thread);
         }
         Ok(loader)
     }
 
-    /// Waits for the next step's batch. There is no last one.
+    /// Waits for the next step's batch, and says how long. There is no last one.
     ///
     /// # Errors
     /// [`LoaderError::Worker`] when a worker panicked, now and at every call after.
-    pub fn next_batch(&mut self) -> Result<Batch, LoaderError> {
+    pub fn wait(&mut self) -> Result<(B, Duration), LoaderError> {
         let start = Instant::now();
         let mut queue = self.shared.lock();
         loop {
@@ -133,7 +130,7 @@ impl Loader {
                 Some(Ok(batch)) => {
                     queue.delivered += 1;
                     self.shared.changed.notify_all();
-                    return Ok(Batch { waited: start.elapsed(), ..batch });
+                    return Ok((batch, start.elapsed()));
                 }
                 Some(Err(error)) => {
                     queue.ready.insert(step, Err(error.clone()));
@@ -144,7 +141,35 @@ impl Loader {
     }
 }
 
-impl Drop for Loader {
+impl Loader {
+    /// [`Loader::ahead`] for faces: batches as the sampler draws them, augmented, at `out_size`.
+    ///
+    /// # Errors
+    /// [`LoaderError::Start`] when the system gives no thread.
+    pub fn start(
+        dataset: Arc<Dataset>,
+        sampler: Sampler,
+        augment: Augment,
+        out_size: usize,
+        start_step: u64,
+        workers: usize,
+        prefetch: usize,
+    ) -> Result<Self, LoaderError> {
+        let work = Work { dataset, sampler, augment, out_size };
+        Self::ahead(move |step| work.make(step), start_step, workers, prefetch)
+    }
+
+    /// [`Loader::wait`], with the wait noted in the batch.
+    ///
+    /// # Errors
+    /// [`LoaderError::Worker`].
+    pub fn next_batch(&mut self) -> Result<Batch, LoaderError> {
+        let (batch, waited) = self.wait()?;
+        Ok(Batch { waited, ..batch })
+    }
+}
+
+impl<B> Drop for Loader<B> {
     fn drop(&mut self) {
         self.shared.lock().over = true;
         self.shared.changed.notify_all();
@@ -155,14 +180,14 @@ impl Drop for Loader {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl<B> Shared<B> {
+    fn lock(&self) -> MutexGuard<'_, Queue<B>> {
         // Nothing that can panic runs under the lock.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker's life: claim a step, make its batch, put it in line.
-    fn run(&self, make: impl Fn(u64) -> Batch) {
+    fn run(&self, make: impl Fn(u64) -> B) {
         while let Some(step) = self.claim() {
             let made = catch_unwind(AssertUnwindSafe(|| make(step)));
             let failed = made.is_err();
@@ -212,7 +237,7 @@ impl Work {
     }
 }
 
-fn wait<'a>(changed: &Condvar, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+fn wait<'a, T>(changed: &Condvar, queue: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
     changed.wait(queue).unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -286,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_a_worker_is_an_error_and_stays_one() {
-        let shared = Shared {
+        let shared: Shared<Batch> = Shared {
             queue: Mutex::new(Queue {
                 claimed: 0,
                 delivered: 0,

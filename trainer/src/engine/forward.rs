@@ -34,22 +34,22 @@ pub trait Hook {
 pub struct NoHook;
 impl Hook for NoHook {}
 
-/// Pixels [N, S, S, 3] in bytes to the network's input: f32 [N, 3, S, S] in [0, 1], channels-last in
+/// Pixels [N, H, W, 3] in bytes to the network's input: f32 [N, 3, H, W] in [0, 1], channels-last in
 /// memory because that is how the bytes lie already.
-pub fn images_from_bytes(pixels: &[u8], size: usize, device: Device) -> Tensor {
-    let (s, per_image) = (size as i64, size * size * 3);
+pub fn images_from_bytes(pixels: &[u8], [height, width]: [usize; 2], device: Device) -> Tensor {
+    let per_image = height * width * 3;
     assert!(
         per_image > 0 && pixels.len().is_multiple_of(per_image),
-        "whole images of {size}×{size}×3"
+        "whole images of {height}×{width}×3"
     );
-    let n = (pixels.len() / per_image) as i64;
-    send(&Tensor::from_data_size(pixels, &[n, s, s, 3], Kind::Uint8), device)
+    let shape = [pixels.len() / per_image, height, width, 3].map(|n| n as i64);
+    send(&Tensor::from_data_size(pixels, &shape, Kind::Uint8), device)
         .permute([0, 3, 1, 2])
         .to_kind(Kind::Float)
         .divide_scalar_(255.0)
 }
 
-/// Runs a graph on images [N, 3, S, S]; gives the 128 values before L2 normalisation, [N, 128].
+/// Runs an embedder on images [N, 3, S, S]; gives the 128 values before L2 normalisation, [N, 128].
 pub fn forward(
     graph: &Graph,
     params: &Parameters,
@@ -57,7 +57,25 @@ pub fn forward(
     pass: Pass,
     hook: &mut dyn Hook,
 ) -> Tensor {
+    embedding_of(&outputs(graph, params, images, pass, hook))
+}
+
+/// The values before L2 normalisation, [N, 128], among an embedder's outputs.
+pub fn embedding_of(outputs: &[Tensor]) -> Tensor {
+    outputs[0].flatten(1, -1)
+}
+
+/// Runs a graph on images [N, 3, H, W], of any height and width that its windows fit; gives the values
+/// of its outputs, [N, C, h, w] each.
+pub fn outputs(
+    graph: &Graph,
+    params: &Parameters,
+    images: &Tensor,
+    pass: Pass,
+    hook: &mut dyn Hook,
+) -> Vec<Tensor> {
     let mut readers = vec![0; graph.nodes.len()];
+    graph.outputs.iter().for_each(|&id| readers[id] += 1);
     graph.nodes.iter().flat_map(|node| &node.inputs).for_each(|&i| readers[i] += 1);
     let mut values: Vec<Option<Tensor>> = Vec::with_capacity(graph.nodes.len());
     for (id, node) in graph.nodes.iter().enumerate() {
@@ -104,7 +122,8 @@ pub fn forward(
             }
         }
     }
-    values.pop().flatten().expect("a graph has a last node").flatten(1, -1)
+    let output = |&id: &usize| values[id].take().expect("an output has a reader left");
+    graph.outputs.iter().map(output).collect()
 }
 
 fn activate(mut x: Tensor, activation: Activation) -> Tensor {

@@ -2,7 +2,6 @@
 //! a graph, and the optimizers.
 
 mod device;
-mod embedder;
 mod forward;
 mod optimizer;
 mod parameters;
@@ -12,8 +11,7 @@ mod tests;
 mod tuning;
 
 pub use device::{describe, pick, prepare, send, spare_cores, threads};
-pub use embedder::TorchEmbedder;
-pub use forward::{Hook, NoHook, Pass, forward, images_from_bytes};
+pub use forward::{Hook, NoHook, Pass, embedding_of, forward, images_from_bytes, outputs};
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{NamedTensors, Parameters, to_vec};
 pub use teacher::Teacher;

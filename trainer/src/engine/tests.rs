@@ -57,7 +57,7 @@ fn pictures(side: u32, count: u64) -> Vec<RgbImage> {
 
 fn tensor_of(pictures: &[RgbImage]) -> Tensor {
     let bytes: Vec<u8> = pictures.iter().flat_map(|p| p.as_raw()).copied().collect();
-    images_from_bytes(&bytes, pictures[0].width() as usize, Device::Cpu)
+    images_from_bytes(&bytes, [pictures[0].width() as usize; 2], Device::Cpu)
 }
 
 fn embed(graph: &Graph, params: &Parameters, images: &Tensor, pass: Pass) -> Vec<f32> {

@@ -6,11 +6,14 @@ pub type NodeId = usize;
 /// Channels, height and width of one image's activation; a vector has height and width 1.
 pub type Shape = [usize; 3];
 
-/// A network whose first node is the image and whose last node, L2-normalised, is the embedding.
+/// A network whose first node is the image: an embedder, whose only output is a dense layer that is
+/// L2-normalised after it, or a detector, whose outputs are convolutions.
 #[derive(Clone, Debug)]
 pub struct Graph {
     /// In order of execution: a node's inputs come before it.
     pub nodes: Vec<Node>,
+    /// The nodes whose values are the result, which stay in f32 in int8 networks too.
+    pub outputs: Vec<NodeId>,
 }
 
 /// One operation and what it reads.
@@ -203,14 +206,24 @@ impl Conv {
 }
 
 impl Graph {
-    /// The node whose L2-normalised value is the embedding.
+    /// The first output: of an embedder the node whose L2-normalised value is the embedding.
     pub fn output(&self) -> &Node {
-        self.nodes.last().expect("a graph has at least its image")
+        &self.nodes[self.outputs[0]]
     }
 
-    /// Side of the square input in pixels.
+    /// Whether a node's value is part of the result.
+    pub fn is_output(&self, id: NodeId) -> bool {
+        self.outputs.contains(&id)
+    }
+
+    /// Height of the input in pixels, which of an embedder is its width too.
     pub fn input_size(&self) -> usize {
         self.nodes[0].shape[1]
+    }
+
+    /// Height and width of the input in pixels.
+    pub fn input_sides(&self) -> [usize; 2] {
+        [self.nodes[0].shape[1], self.nodes[0].shape[2]]
     }
 
     /// Shape that a node reads: its first input's.
@@ -278,13 +291,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Starts with a square RGB image.
-    pub fn new(size: usize) -> Self {
+    /// Starts with an RGB image of this height and width.
+    pub fn new([height, width]: [usize; 2]) -> Self {
         let image = Node {
             name: "image".into(),
             op: Op::Image,
             inputs: Vec::new(),
-            shape: [3, size, size],
+            shape: [3, height, width],
         };
         Self { nodes: vec![image] }
     }
@@ -327,9 +340,15 @@ impl Builder {
         self.last()
     }
 
-    /// The finished graph.
+    /// The finished graph, whose output is the node added last.
     pub fn finish(self) -> Graph {
-        Graph { nodes: self.nodes }
+        let outputs = vec![self.last()];
+        self.finish_with(outputs)
+    }
+
+    /// The finished graph with these outputs.
+    pub fn finish_with(self, outputs: Vec<NodeId>) -> Graph {
+        Graph { nodes: self.nodes, outputs }
     }
 }
 

@@ -85,7 +85,7 @@ const fn down(out: usize) -> Step {
 
 /// The backbone for a `size`×`size` image (at least 112) with every width multiplied by `alpha`.
 pub fn graph(size: usize, alpha: f64, keep: f64, embedding: usize) -> Graph {
-    let mut net = Net(Builder::new(size), alpha);
+    let mut net = Net(Builder::new([size; 2]), alpha);
     let mut x = net.branch("stem.a", &[down(32), (32, [3, 3], 1, false), three(64)], 0);
     x = net.0.add("stem.pool", Op::MaxPool { kernel: 3, stride: 2 }, &[x]);
     x = net.branch("stem.b", &[one(80), (192, [3, 3], 1, false), down(256)], x);

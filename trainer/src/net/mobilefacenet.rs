@@ -70,7 +70,7 @@ impl Net {
 /// The backbone; `normalise` says whether the first step is [`IMAGENET`] (the teacher) or none, and
 /// `size` must be one whose last map is at least 1×1 after the global depthwise window.
 pub fn graph(size: usize, alpha: f64, embedding: usize, normalise: bool) -> Graph {
-    let mut net = Net(Builder::new(size), alpha);
+    let mut net = Net(Builder::new([size; 2]), alpha);
     let mut x = 0;
     if normalise {
         x = net.0.add("normalise", IMAGENET, &[x]);

@@ -29,7 +29,7 @@ const BOTTLENECK: Norm = Norm { momentum: 0.995, epsilon: 1e-3, scale: false };
 /// The backbone for a `size`×`size` image with every width multiplied by `alpha`.
 pub fn graph(size: usize, alpha: f64, keep: f64, embedding: usize) -> Graph {
     let width = |channels: usize| ((channels as f64 * alpha).round() as usize).max(8);
-    let mut b = Builder::new(size);
+    let mut b = Builder::new([size; 2]);
     let conv = |out, kernel, stride, groups| {
         Op::Conv(Conv {
             out,

@@ -2,12 +2,14 @@
 //! writes as ONNX and quantization annotates, all from the same description.
 
 mod backbone;
+mod detector;
 mod graph;
 mod inception_resnet_v1;
 mod mobilefacenet;
 mod mobilenet;
 
 pub use backbone::{Architecture, Backbone};
+pub use detector::DetectorArchitecture;
 pub use graph::{
     Activation, Builder, Conv, Graph, Node, NodeId, Norm, Op, Padding, ParamSpec, Role,
 };

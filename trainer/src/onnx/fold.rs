@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn small(bias: bool, norm: Option<bool>, groups: usize, kernel: usize) -> Graph {
-        let mut b = Builder::new(6);
+        let mut b = Builder::new([6; 2]);
         let norm = norm.map(|scale| Norm { momentum: 0.9, epsilon: 1e-3, scale });
         let conv = Conv {
             out: 6,

@@ -94,16 +94,17 @@ impl Emitter {
         name
     }
 
-    /// The model that maps `input`, an image of this side, to `output`, a vector of this length.
+    /// The model that maps `input`, an image of this height and width, to outputs of these shapes
+    /// after the batch.
     pub fn finish(
         mut self,
-        (input, side): (&str, usize),
-        (output, length): (&str, usize),
+        (input, [height, width]): (&str, [usize; 2]),
+        outputs: &[(&str, Vec<usize>)],
         props: &[(String, String)],
     ) -> ModelProto {
         self.graph.name = "facelatch".into();
-        self.graph.input = vec![value_info(input, &[3, side, side])];
-        self.graph.output = vec![value_info(output, &[length])];
+        self.graph.input = vec![value_info(input, &[3, height, width])];
+        self.graph.output = outputs.iter().map(|(name, shape)| value_info(name, shape)).collect();
         ModelProto {
             ir_version: IR_VERSION,
             opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],

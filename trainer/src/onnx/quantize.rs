@@ -4,7 +4,7 @@
 use super::fold::check;
 use super::layers::{self, INPUT};
 use super::proto::{Attribute::Int, Emitter};
-use super::write::{finish, layer_of};
+use super::write::{finish, layer_of, sum_name};
 use super::{
     ActivationQuant, Calibration, Error, Folded, Layer, QuantizedLayer, activation_quants,
 };
@@ -23,7 +23,7 @@ pub type BiasCorrection = BTreeMap<String, Vec<f32>>;
 /// * weights are int8 with a scale for each output channel, biases int32 with scale
 ///   input scale · weight scale;
 /// * the factor of a scaled sum is in the scale of its second input's `DequantizeLinear`;
-/// * global pooling, dense layers and the L2 norm are f32, the dense weights stored as int8.
+/// * global pooling, dense layers, the L2 norm and the outputs are f32, the dense weights stored as int8.
 ///
 /// Kernels that add pairs of u8 · int8 products in int16 saturate on such weights: onnxruntime on x86
 /// without VNNI does.
@@ -55,8 +55,8 @@ pub fn quantize(
         let value = writer.value(id)?;
         writer.values.push(value);
     }
-    let last = writer.read(graph.nodes.len() - 1);
-    finish(writer.emitter, graph, &last, props)
+    let first = writer.read(graph.outputs[0]);
+    finish(writer.emitter, graph, &first, props)
 }
 
 /// The layers with a correction added to their biases.
@@ -93,7 +93,7 @@ impl Writer<'_> {
     /// Writes a node and gives the name of its value.
     fn value(&mut self, id: NodeId) -> Result<String, Error> {
         let node = &self.graph.nodes[id];
-        let sum = format!("{}.sum", node.name);
+        let sum = sum_name(self.graph, id, node);
         let result = match &node.op {
             Op::Image => INPUT.into(),
             Op::Dropout { .. } => return Ok(self.values[node.inputs[0]].clone()),
@@ -209,7 +209,7 @@ impl Writer<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Architecture, Backbone};
+    use crate::net::{Architecture, Backbone, DetectorArchitecture};
     use crate::onnx::testing::{calibrate, cosine, distance, image, params, tract};
     use crate::onnx::{Method, WeightScale, fold, reference, to_bytes, write};
     use tract_onnx::pb::tensor_proto::DataType;
@@ -266,11 +266,11 @@ mod tests {
         // A random MobileFaceNet has no pooling that averages noise out, and amplifies it.
         for ((backbone, size), limit) in ALL.into_iter().zip([0.999, 0.85, 0.999]) {
             let case = case(backbone, size);
-            let int8 = tract(&case.model(), size);
-            let f32 = tract(&write(&case.graph, &case.folded, &[]).unwrap(), size);
+            let int8 = tract(&case.model(), [size; 2]);
+            let f32 = tract(&write(&case.graph, &case.folded, &[]).unwrap(), [size; 2]);
             let mut same = 0;
             for seed in 10..13 {
-                let image = image(size, seed);
+                let image = image([size; 2], seed);
                 let (got, exact, simulated) = (int8(&image), f32(&image), case.simulated(&image));
                 let (to_simulated, to_exact) = (cosine(&got, &simulated), cosine(&got, &exact));
                 // A sum in another order now and then tips a value over to the next step.
@@ -283,6 +283,34 @@ mod tests {
             }
             assert!(same > 0, "{backbone:?}: every image is off the simulation");
         }
+    }
+
+    #[test]
+    fn a_detectors_grids_come_out_of_both_files_as_they_were_meant() {
+        let architecture = DetectorArchitecture { width: 96, height: 72, alpha: 0.5 };
+        let graph = architecture.graph().unwrap();
+        let folded = fold(&graph, &params(&graph, 7)).unwrap();
+        let calibration = calibrate(&graph, &folded, 0..4, Method::MinMax);
+        let case = Case { graph, folded, calibration };
+        let sides = case.graph.input_sides();
+        let files = [write(&case.graph, &case.folded, &[]).unwrap(), case.model()];
+        for file in &files {
+            let outputs = file.graph.as_ref().unwrap().output.iter().map(|o| o.name.as_str());
+            assert!(outputs.eq(facelatch::detect::OUTPUTS));
+        }
+        let image = image(sides, 3);
+        let values = reference::run(&case.graph, &case.folded, &image);
+        let expected: Vec<f32> =
+            case.graph.outputs.iter().flat_map(|&id| &values[id]).copied().collect();
+        let [f32, int8] = files.map(|file| tract(&file, sides)(&image));
+        assert!(distance(&f32, &expected) < 1e-3 * spread(&expected));
+        let off = int8.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+        let all = expected.iter().map(|v| v * v).sum::<f32>();
+        assert!(off / all < 0.02, "{}", off / all);
+    }
+
+    fn spread(values: &[f32]) -> f32 {
+        values.iter().fold(0.0, |most, v| v.abs().max(most))
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The ranges that calibration gives to activations, and the ways to choose them.
 
 use super::{ActivationQuant, Error, IMAGE, WeightScale};
-use crate::net::{Activation, Graph, Node, Op};
+use crate::net::{Activation, Graph, Node, NodeId, Op};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -77,13 +77,16 @@ pub struct Calibration {
 }
 
 /// Whether a node's range must be observed. The image has a fixed scale, max pooling and dropout keep
-/// their input's, and what comes after global pooling stays in f32.
-pub fn needs_range(node: &Node) -> bool {
-    matches!(node.op, Op::Normalise { .. } | Op::Conv(_) | Op::Add { .. } | Op::Concat)
+/// their input's, and what comes after global pooling stays in f32, as do the
+/// outputs.
+pub fn needs_range(graph: &Graph, id: NodeId) -> bool {
+    let op = &graph.nodes[id].op;
+    !graph.is_output(id)
+        && matches!(op, Op::Normalise { .. } | Op::Conv(_) | Op::Add { .. } | Op::Concat)
 }
 
 /// How each node's value is held in u8; `None` for the nodes that stay in f32: global pooling, dense
-/// layers, and dropout between them.
+/// layers, dropout between them, and outputs.
 ///
 /// The value after a ReLU has zero point 0 and after a ReLU6 a largest value of at most 6, whatever its
 /// range says: quantization then does the activation's clipping.
@@ -100,12 +103,14 @@ pub fn activation_quants(
         quants.push(match node.op {
             Op::Image => Some(IMAGE),
             Op::GlobalAveragePool | Op::Dense { .. } => None,
+
             Op::MaxPool { .. } | Op::Dropout { .. } => quants[node.inputs[0]],
             _ if node.inputs.iter().any(|&i| quants[i].is_none()) => {
-                let problem =
-                    "it stands after global pooling or a dense layer, where values are f32";
+                let problem = "it stands after global pooling, a dense layer or an output, where \
+                               values are f32";
                 return Err(Error::Unsupported { node: node.name.clone(), problem });
             }
+            _ if graph.is_output(id) => None,
             _ => {
                 let range = calibration.ranges.get(id).copied().flatten();
                 Some(ActivationQuant::of(activated(node, checked(node, range)?)))

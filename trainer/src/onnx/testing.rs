@@ -50,13 +50,13 @@ pub fn params(graph: &Graph, seed: u64) -> Params {
         .collect()
 }
 
-/// An image of smooth stripes and noise whose values are bytes / 255, [3, S, S].
-pub fn image(side: usize, seed: u64) -> Vec<f32> {
+/// An image of smooth stripes and noise whose values are bytes / 255, [3, H, W].
+pub fn image([height, width]: [usize; 2], seed: u64) -> Vec<f32> {
     let mut random = Random::new(seed);
     let wave: Vec<_> = (0..9).map(|_| random.uniform() * 0.4).collect();
-    (0..3 * side * side)
+    (0..3 * height * width)
         .map(|i| {
-            let (c, row, col) = (i / (side * side), i / side % side, i % side);
+            let (c, row, col) = (i / (height * width), i / width % height, i % width);
             let phase = wave[c] * row as f32 + wave[c + 3] * col as f32 + wave[c + 6] * 9.0;
             let x = 0.5 + 0.35 * phase.sin() + 0.1 * random.normal();
             (x.clamp(0.0, 1.0) * 255.0).round() / 255.0
@@ -73,29 +73,36 @@ pub fn calibrate(
 ) -> Calibration {
     let mut histograms = vec![Histogram::default(); graph.nodes.len()];
     for seed in seeds {
-        let values = super::reference::run(graph, folded, &image(graph.input_size(), seed));
+        let values = super::reference::run(graph, folded, &image(graph.input_sides(), seed));
         for (histogram, values) in histograms.iter_mut().zip(&values) {
             histogram.observe(values).unwrap();
         }
     }
     let range =
-        |(node, histogram): (_, &Histogram)| needs_range(node).then(|| histogram.range(method));
-    let ranges = graph.nodes.iter().zip(&histograms).map(range).collect();
+        |(id, histogram): (_, &Histogram)| needs_range(graph, id).then(|| histogram.range(method));
+    let ranges = histograms.iter().enumerate().map(range).collect();
     Calibration { ranges, weight_scale: WeightScale::MaxAbs }
 }
 
-/// A model loaded by tract for one image of this side.
-pub fn tract(model: &ModelProto, side: usize) -> impl Fn(&[f32]) -> Vec<f32> + use<> {
+/// A model loaded by tract for one image of this height and width; it gives all outputs one after
+/// another.
+pub fn tract(
+    model: &ModelProto,
+    [height, width]: [usize; 2],
+) -> impl Fn(&[f32]) -> Vec<f32> + use<> {
     let plan = tract_onnx::onnx()
         .model_for_read(&mut super::to_bytes(model).as_slice())
-        .and_then(|m| m.with_input_fact(0, f32::fact([1, 3, side, side]).into()))
+        .and_then(|m| m.with_input_fact(0, f32::fact([1, 3, height, width]).into()))
         .and_then(|m| m.into_optimized())
         .and_then(|m| m.into_runnable())
         .unwrap();
     move |image| {
-        let input = Tensor::from_shape(&[1, 3, side, side], image).unwrap();
+        let input = Tensor::from_shape(&[1, 3, height, width], image).unwrap();
         let output = plan.run(tvec!(input.into())).unwrap();
-        output[0].to_plain_array_view::<f32>().unwrap().iter().copied().collect()
+        let values = |t: &TValue| -> Vec<f32> {
+            t.to_plain_array_view::<f32>().unwrap().iter().copied().collect()
+        };
+        output.iter().flat_map(values).collect()
     }
 }
 

@@ -3,15 +3,17 @@
 use super::layers::{self, INPUT, OUTPUT};
 use super::proto::Emitter;
 use super::{Error, Folded, Layer, fold::check};
-use crate::net::{Graph, Node, Op};
+use crate::net::{Activation, Graph, Node, NodeId, Op};
 use tract_onnx::pb::ModelProto;
 
-/// The f32 model: `image` [N, 3, S, S], RGB in [0, 1] → `embedding` [N, 128] of unit length, with
-/// `props` as its metadata. Opset 13; dropout is left out.
+/// The f32 model, with `props` as its metadata: `image` [N, 3, H, W], RGB in [0, 1] → of an embedder
+/// `embedding` [N, 128] of unit length, of a detector each output convolution by its node's name.
+/// Opset 13; dropout is left out.
 ///
 /// # Errors
 /// [`Error::Missing`] or [`Error::Length`] where the layers are not the graph's, and
-/// [`Error::Unsupported`] for a graph that does not end in a dense layer.
+/// [`Error::Unsupported`] for outputs that are neither one dense layer nor convolutions without
+/// activation.
 pub fn write(
     graph: &Graph,
     folded: &Folded,
@@ -19,26 +21,42 @@ pub fn write(
 ) -> Result<ModelProto, Error> {
     let mut e = Emitter::default();
     let mut values: Vec<String> = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
+    for (id, node) in graph.nodes.iter().enumerate() {
         let inputs: Vec<_> = node.inputs.iter().map(|&i| values[i].clone()).collect();
-        values.push(emit(&mut e, graph, node, folded, &inputs)?);
+        values.push(emit(&mut e, graph, id, node, folded, &inputs)?);
     }
-    finish(e, graph, &values[values.len() - 1], props)
+    finish(e, graph, &values[graph.outputs[0]], props)
 }
 
-/// Adds the L2 norm of the last node's value and closes the file.
+/// Closes the file; `first` is the first output's value, which of an embedder gets its L2 norm.
 pub(super) fn finish(
     mut e: Emitter,
     graph: &Graph,
-    last: &str,
+    first: &str,
     props: &[(String, String)],
 ) -> Result<ModelProto, Error> {
-    let Op::Dense { out, .. } = graph.output().op else {
-        let problem = "the last node must be a dense layer";
-        return Err(Error::Unsupported { node: graph.output().name.clone(), problem });
-    };
-    layers::unit_length(&mut e, last);
-    Ok(e.finish((INPUT, graph.input_size()), (OUTPUT, out), props))
+    let sides = graph.input_sides();
+    if let (Op::Dense { out, .. }, [_]) = (&graph.output().op, &graph.outputs[..]) {
+        layers::unit_length(&mut e, first);
+        return Ok(e.finish((INPUT, sides), &[(OUTPUT, vec![*out])], props));
+    }
+    let outputs: Vec<_> = graph.outputs.iter().map(|&id| &graph.nodes[id]).collect();
+    let plain = |node: &&Node| matches!(&node.op, Op::Conv(c) if c.activation == Activation::None);
+    if let Some(node) = outputs.iter().find(|node| !plain(node)) {
+        let problem = "outputs are one dense layer, or convolutions without activation";
+        return Err(Error::Unsupported { node: node.name.clone(), problem });
+    }
+    let outputs: Vec<_> =
+        outputs.iter().map(|node| (node.name.as_str(), node.shape.to_vec())).collect();
+    Ok(e.finish((INPUT, sides), &outputs, props))
+}
+
+/// Name of what a convolution gives before its activation: of an output, the output's.
+pub(super) fn sum_name(graph: &Graph, id: NodeId, node: &Node) -> String {
+    match (&node.op, graph.is_output(id)) {
+        (Op::Conv(_), true) => node.name.clone(),
+        _ => format!("{}.sum", node.name),
+    }
 }
 
 /// Name of a node's value, which must be neither the graph's input nor its output.
@@ -62,6 +80,7 @@ pub(super) fn layer_of<'a>(
 fn emit(
     e: &mut Emitter,
     graph: &Graph,
+    id: NodeId,
     node: &Node,
     folded: &Folded,
     inputs: &[String],
@@ -76,7 +95,7 @@ fn emit(
         Op::GlobalAveragePool => e.node("GlobalAveragePool", &[&inputs[0]], name, &[]),
         Op::Conv(conv) => {
             let [weight, bias] = floats(e, node, layer_of(graph, node, folded)?);
-            let sum = format!("{}.sum", node.name);
+            let sum = sum_name(graph, id, node);
             let sum =
                 layers::conv(e, [&inputs[0], &weight, &bias], sum, conv, graph.input_shape(node));
             layers::activation(e, sum, name, conv.activation)
@@ -131,9 +150,9 @@ mod tests {
             ("teacher", (teacher, folded)),
         ] {
             let model = write(&graph, &folded, &[]).unwrap();
-            let image = image(graph.input_size(), 3);
+            let image = image(graph.input_sides(), 3);
             let expected = reference::embedding(&reference::run(&graph, &folded, &image));
-            let got = tract(&model, graph.input_size())(&image);
+            let got = tract(&model, graph.input_sides())(&image);
             assert!((got.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5, "{name}");
             let distance = distance(&got, &expected);
             assert!(distance < 1e-4, "{name}: {distance}");
@@ -154,10 +173,10 @@ mod tests {
                 .and_then(|m| m.into_optimized())
                 .and_then(|m| m.into_runnable())
                 .unwrap();
-            let images: Vec<_> = (0..3).map(|seed| image(64, seed)).collect();
+            let images: Vec<_> = (0..3).map(|seed| image([64; 2], seed)).collect();
             let input = Tensor::from_shape(&[3, 3, 64, 64], &images.concat()).unwrap();
             let batch = plan.run(tvec!(input.into())).unwrap();
-            let single = tract(&model, 64);
+            let single = tract(&model, [64; 2]);
             let expected: Vec<f32> = images.iter().flat_map(|image| single(image)).collect();
             let batch: Vec<f32> =
                 batch[0].to_plain_array_view::<f32>().unwrap().iter().copied().collect();

@@ -8,7 +8,7 @@ mod tables;
 
 use crate::{
     data::{Dataset, Limits},
-    run::{Checkpoint, RunConfig},
+    run::{Checkpoint, Config, RunConfig},
 };
 use facelatch::files::write_atomically;
 use std::{

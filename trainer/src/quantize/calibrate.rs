@@ -1,6 +1,6 @@
 use super::FakeQuant;
 use crate::{
-    engine::{Hook, NoHook, Parameters, Pass, forward, images_from_bytes, to_vec},
+    engine::{Hook, NoHook, Parameters, Pass, forward, images_from_bytes, outputs, to_vec},
     net::{Graph, Node, NodeId, Op},
     onnx::{BiasCorrection, Calibration, Error, Histogram, Method, WeightScale, needs_range},
 };
@@ -36,7 +36,7 @@ impl Hook for Observer {
     }
 }
 
-/// Runs pictures [N, S, S, 3] through the network with its batch norms folded and counts every
+/// Runs pictures [N, H, W, 3], H and W in `sides`, through the network with its batch norms folded and counts every
 /// activation. `progress` hears how many pictures are done.
 ///
 /// # Errors
@@ -44,18 +44,18 @@ impl Hook for Observer {
 pub fn observe(
     graph: &Graph,
     params: &Parameters,
-    pixels: &[u8],
+    (pixels, sides): (&[u8], [usize; 2]),
     device: Device,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Observed, Error> {
     let _guard = tch::no_grad_guard();
-    let wanted = |node: &Node| needs_range(node).then(Histogram::default);
-    let mut observer =
-        Observer { histograms: graph.nodes.iter().map(wanted).collect(), error: None };
-    let (size, mut done) = (graph.input_size(), 0);
-    for batch in pixels.chunks(BATCH * size * size * 3) {
-        let images = images_from_bytes(batch, size, device);
-        _ = forward(graph, params, &images, Pass::Folded, &mut observer);
+    let wanted = |id| needs_range(graph, id).then(Histogram::default);
+    let histograms = (0..graph.nodes.len()).map(wanted).collect();
+    let mut observer = Observer { histograms, error: None };
+    let mut done = 0;
+    for batch in pixels.chunks(BATCH * sides[0] * sides[1] * 3) {
+        let images = images_from_bytes(batch, sides, device);
+        _ = outputs(graph, params, &images, Pass::Folded, &mut observer);
         done += images.size()[0] as usize;
         progress(done);
     }
@@ -121,7 +121,7 @@ impl Hook for Corrector {
 }
 
 /// What to add to each layer's bias so that every channel's mean before the activation is what it was
-/// in f32 (Nagel et al. 2019, arXiv 1906.04721, empirical form), from pictures [N, S, S, 3] that
+/// in f32 (Nagel et al. 2019, arXiv 1906.04721, empirical form), from pictures [N, H, W, 3] that
 /// are run all at once.
 ///
 /// # Errors
@@ -130,17 +130,17 @@ pub fn correct_biases(
     graph: &Graph,
     params: &Parameters,
     calibration: &Calibration,
-    pixels: &[u8],
+    (pixels, sides): (&[u8], [usize; 2]),
     device: Device,
 ) -> Result<BiasCorrection, Error> {
     let _guard = tch::no_grad_guard();
-    let images = images_from_bytes(pixels, graph.input_size(), device);
+    let images = images_from_bytes(pixels, sides, device);
     let mut float = Means::default();
-    _ = forward(graph, params, &images, Pass::Folded, &mut float);
+    _ = outputs(graph, params, &images, Pass::Folded, &mut float);
     let fake = FakeQuant::new(graph, calibration)?;
     let mut corrector =
         Corrector { float, int8: Means::default(), fake, found: BiasCorrection::new() };
-    _ = forward(graph, params, &images, Pass::Folded, &mut corrector);
+    _ = outputs(graph, params, &images, Pass::Folded, &mut corrector);
     Ok(corrector.found)
 }
 
@@ -156,7 +156,7 @@ pub fn similarity(
     device: Device,
 ) -> Result<f64, Error> {
     let _guard = tch::no_grad_guard();
-    let images = images_from_bytes(pixels, graph.input_size(), device);
+    let images = images_from_bytes(pixels, graph.input_sides(), device);
     let unit = crate::loss::unit;
     let float = unit(&forward(graph, params, &images, Pass::Folded, &mut NoHook));
     let mut fake = FakeQuant::new(graph, calibration)?;
@@ -184,7 +184,7 @@ mod tests {
             })
             .collect::<Vec<_>>();
         // Let the moving statistics settle on these pictures, so that activations are realistic.
-        let images = images_from_bytes(&pixels, 64, Device::Cpu);
+        let images = images_from_bytes(&pixels, [64; 2], Device::Cpu);
         for _ in 0..200 {
             _ = tch::no_grad(|| forward(&graph, &params, &images, Pass::Train, &mut NoHook));
         }
@@ -194,11 +194,13 @@ mod tests {
     #[test]
     fn the_simulation_stays_close_and_bias_correction_brings_the_means_back() {
         let (graph, params, pixels) = setting();
-        let observed = observe(&graph, &params, &pixels, Device::Cpu, &mut |_| {}).unwrap();
+        let observed =
+            observe(&graph, &params, (&pixels, [64; 2]), Device::Cpu, &mut |_| {}).unwrap();
         let calibration = observed.calibration(Method::MinMax, WeightScale::MaxAbs);
         let cosine = similarity(&graph, &params, &calibration, &pixels, Device::Cpu).unwrap();
         assert!(cosine > 0.97, "{cosine}");
-        let found = correct_biases(&graph, &params, &calibration, &pixels, Device::Cpu).unwrap();
+        let found =
+            correct_biases(&graph, &params, &calibration, (&pixels, [64; 2]), Device::Cpu).unwrap();
         assert_eq!(found.len(), 28, "27 convolutions and the dense layer");
         assert!(found.values().flatten().all(|v| v.is_finite()));
         assert!(found["block13.pw"].iter().any(|v| v.abs() > 1e-6));
@@ -208,6 +210,6 @@ mod tests {
     fn a_network_that_gives_no_numbers_cannot_be_calibrated() {
         let (graph, params, pixels) = setting();
         tch::no_grad(|| _ = params.get("conv1.weight").detach().fill_(f64::NAN));
-        assert!(observe(&graph, &params, &pixels, Device::Cpu, &mut |_| {}).is_err());
+        assert!(observe(&graph, &params, (&pixels, [64; 2]), Device::Cpu, &mut |_| {}).is_err());
     }
 }

@@ -58,8 +58,8 @@ mod tests {
     fn libtorch_rounds_as_the_file_says() {
         let a = Architecture { alpha: 0.25, input_size: 64, ..Default::default() };
         let graph = a.graph().unwrap();
-        let range = |node: &Node| needs_range(node).then_some(Range { min: 0.0, max: 3.7 });
-        let ranges = graph.nodes.iter().map(range).collect();
+        let range = |id| needs_range(&graph, id).then_some(Range { min: 0.0, max: 3.7 });
+        let ranges = (0..graph.nodes.len()).map(range).collect();
         let calibration = Calibration { ranges, weight_scale: WeightScale::MaxAbs };
         let mut fake = FakeQuant::new(&graph, &calibration).unwrap();
         let values: Vec<f32> = (0..60).map(|i| (i as f32 * 0.37).sin() * 5.0).collect();

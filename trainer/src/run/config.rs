@@ -1,8 +1,9 @@
+use super::{Config, Schedule};
 use crate::{
     data::{Augment, BatchPlan, Limits, Plan, Source},
     engine::OptimizerKind,
     loss::LossConfig,
-    net::Architecture,
+    net::{Architecture, Graph},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -174,49 +175,15 @@ impl OptimizerConfig {
 }
 
 impl RunConfig {
-    /// Parses and checks `run.toml`.
-    ///
-    /// # Errors
-    /// A sentence that names the key, what is wrong with it and what it may be.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// The text of `run.toml`.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration has only values that TOML knows")
-    }
-
     /// # Errors
     /// A sentence that names the first key with a value that cannot work.
     pub fn check(&self) -> Result<(), String> {
         self.network.graph()?;
         self.loss.check()?;
         self.augment.check().map_err(|e| e.to_string())?;
-        let positive = [
-            ("steps", self.steps),
-            ("checkpoint.every", self.checkpoint.every),
-            ("checkpoint.log_every", self.checkpoint.log_every),
-            ("checkpoint.keep", self.checkpoint.keep as u64),
-            ("evaluate.every", self.evaluate.every),
-            ("data.prefetch", self.data.prefetch as u64),
-        ];
-        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
-            return Err(format!("{name} is 0; it must be at least 1"));
-        }
-        let o = &self.optimizer;
-        for (name, value, high) in [
-            ("optimizer.rate", o.rate, 10.0),
-            ("optimizer.final_rate", o.final_rate, 10.0),
-            ("optimizer.weight_decay", o.weight_decay, 10.0),
-            ("optimizer.average", o.average, 0.999_999),
-            ("optimizer.clip", o.clip, f64::MAX),
-        ] {
-            if !(0.0..=high).contains(&value) {
-                return Err(format!("{name} is {value}; it goes from 0 to {high}"));
-            }
+        self.schedule().check()?;
+        if self.data.prefetch == 0 {
+            return Err("data.prefetch is 0; it must be at least 1".into());
         }
         if self.data.sources.is_empty() {
             return Err("data.sources is empty; name at least one folder or zip of faces".into());
@@ -231,12 +198,35 @@ impl RunConfig {
                     .into(),
             );
         }
-        if self.quantize_aware && self.start.is_none() {
-            return Err(
-                "quantize_aware fine-tunes a trained network: name its checkpoint as start".into(),
-            );
-        }
         Ok(())
+    }
+}
+
+impl Config for RunConfig {
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has only values that TOML knows")
+    }
+
+    fn graph(&self) -> Result<Graph, String> {
+        self.network.graph()
+    }
+
+    fn schedule(&self) -> Schedule<'_> {
+        Schedule {
+            seed: self.seed,
+            steps: self.steps,
+            start: self.start.as_deref(),
+            quantize_aware: self.quantize_aware,
+            optimizer: &self.optimizer,
+            checkpoint: &self.checkpoint,
+            measure_every: self.evaluate.every,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Checkpoint, CheckpointError, RunConfig};
+use super::{Checkpoint, CheckpointError, Config};
 use facelatch::files::write_atomically;
 use std::{
     fs, io,
@@ -10,11 +10,11 @@ use std::{
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Makes the folder of a new run. Nothing of an older run is touched.
+    /// Makes the folder of a new run with the text of its `run.toml`. Nothing of an older run is touched.
     ///
     /// # Errors
     /// A sentence: there is a run already, or the folder cannot be made.
-    pub fn create(path: &Path, config: &RunConfig) -> Result<Self, String> {
+    pub fn create(path: &Path, config: &str) -> Result<Self, String> {
         let folder = Self(path.into());
         if folder.config_path().exists() {
             let path = path.display();
@@ -23,7 +23,7 @@ impl RunFolder {
             ));
         }
         fs::create_dir_all(folder.checkpoints())
-            .and_then(|()| write_atomically(&folder.config_path(), config.to_toml().as_bytes()))
+            .and_then(|()| write_atomically(&folder.config_path(), config.as_bytes()))
             .map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(folder)
     }
@@ -32,12 +32,12 @@ impl RunFolder {
     ///
     /// # Errors
     /// A sentence: no run is there, or its `run.toml` does not check out.
-    pub fn open(path: &Path) -> Result<(Self, RunConfig), String> {
+    pub fn open<C: Config>(path: &Path) -> Result<(Self, C), String> {
         let folder = Self(path.into());
         let text = fs::read_to_string(folder.config_path())
             .map_err(|e| format!("{}: {e}; no run is there", folder.config_path().display()))?;
-        let config = RunConfig::parse(&text)
-            .map_err(|e| format!("{}: {e}", folder.config_path().display()))?;
+        let config =
+            C::parse(&text).map_err(|e| format!("{}: {e}", folder.config_path().display()))?;
         Ok((folder, config))
     }
 
@@ -103,7 +103,7 @@ impl RunFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::NamedTensors;
+    use crate::{engine::NamedTensors, run::RunConfig};
 
     fn config() -> RunConfig {
         let mut config = RunConfig::default();
@@ -118,16 +118,16 @@ mod tests {
     #[test]
     fn a_second_run_never_overwrites_the_first() {
         let dir = tempfile::tempdir().unwrap();
-        RunFolder::create(dir.path(), &config()).unwrap();
-        let error = RunFolder::create(dir.path(), &config()).err().unwrap();
+        RunFolder::create(dir.path(), &config().to_toml()).unwrap();
+        let error = RunFolder::create(dir.path(), &config().to_toml()).err().unwrap();
         assert!(error.contains("resume"), "{error}");
-        assert_eq!(RunFolder::open(dir.path()).unwrap().1, config());
+        assert_eq!(RunFolder::open::<RunConfig>(dir.path()).unwrap().1, config());
     }
 
     #[test]
     fn the_latest_readable_checkpoint_is_found_and_the_oldest_go() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(dir.path(), &config()).unwrap();
+        let run = RunFolder::create(dir.path(), &config().to_toml()).unwrap();
         assert!(run.latest().is_none());
         for step in [5, 10, 15] {
             run.save(&checkpoint(step), 2).unwrap();

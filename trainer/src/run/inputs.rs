@@ -123,7 +123,7 @@ fn bank_of(teacher: &Teacher, dataset: &Dataset, device: Device) -> Tensor {
             canonical(dataset.pixels(i), dataset.size(), size, out);
         });
         bar.inc(images.len() as u64);
-        teacher.embed(&images_from_bytes(&pixels, size, device))
+        teacher.embed(&images_from_bytes(&pixels, [size; 2], device))
     });
     let bank = Tensor::cat(&rows.collect::<Vec<_>>(), 0);
     bar.finish_and_clear();

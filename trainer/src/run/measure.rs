@@ -1,7 +1,7 @@
+use super::TorchEmbedder;
 use super::config::EvaluateConfig;
 use crate::{
     data::{Dataset, resample::canonical},
-    engine::TorchEmbedder,
     net::Architecture,
 };
 use facelatch::{

@@ -50,50 +50,57 @@ impl Metrics {
         (!points.is_empty()).then(|| Series { name: name.into(), points })
     }
 
-    /// Draws what has been measured so far: the loss and its terms, and the accuracy.
+    /// Draws what has been measured so far.
     ///
     /// # Errors
     /// What the chart says.
-    pub fn draw(&self, folder: &RunFolder) -> Result<(), facelatch::plot::PlotError> {
-        let terms =
-            ["loss", "cross_entropy", "triplet", "angular", "distill_cosine", "distill_bank"];
-        let chart = |title: &str, y: &str, series: Vec<Series>| Chart {
-            title: title.into(),
-            x_label: "step".into(),
-            y_label: y.into(),
-            log_x: false,
-            series,
-        };
-        let loss: Vec<_> = terms.iter().filter_map(|t| self.series(t, t)).collect();
-        if !loss.is_empty() {
-            chart("Loss", "loss", loss).write(&folder.file("loss"))?;
-        }
-        let accuracy: Vec<_> = [
-            ("lfw_accuracy", "LFW accuracy"),
-            ("val_accuracy", "accuracy on people held out"),
-            ("val_auc", "AUC on people held out"),
-        ]
-        .iter()
-        .filter_map(|(key, name)| self.series(key, name))
-        .collect();
-        if !accuracy.is_empty() {
-            chart("Verification", "share", accuracy).write(&folder.file("accuracy"))?;
+    pub fn draw(
+        &self,
+        folder: &RunFolder,
+        curves: &[Curves],
+    ) -> Result<(), facelatch::plot::PlotError> {
+        for c in curves {
+            let series: Vec<_> =
+                c.series.iter().filter_map(|(key, name)| self.series(key, name)).collect();
+            if series.is_empty() {
+                continue;
+            }
+            let chart = Chart {
+                title: c.title.into(),
+                x_label: "step".into(),
+                y_label: c.y.into(),
+                log_x: false,
+                series,
+            };
+            chart.write(&folder.file(c.file))?;
         }
         Ok(())
     }
 }
 
+/// A chart of metrics over the steps.
+pub struct Curves {
+    /// Name of its files, without extension.
+    pub file: &'static str,
+    /// What stands above it.
+    pub title: &'static str,
+    /// What its values are.
+    pub y: &'static str,
+    /// Key in `metrics.jsonl` and name of each curve; what was not measured is left out.
+    pub series: &'static [(&'static str, &'static str)],
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::RunConfig;
+    use crate::run::{Config, RunConfig};
 
     #[test]
     fn lines_after_the_checkpoint_are_dropped_because_they_come_again() {
         let dir = tempfile::tempdir().unwrap();
         let mut config = RunConfig::default();
         config.data.sources.push(crate::data::Source::new("a", "faces"));
-        let folder = RunFolder::create(dir.path(), &config).unwrap();
+        let folder = RunFolder::create(dir.path(), &config.to_toml()).unwrap();
         let path = folder.file("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n{\"step\":4,\"lo")
             .unwrap();

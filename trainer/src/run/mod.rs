@@ -2,16 +2,23 @@
 
 mod checkpoint;
 mod config;
+mod embedder;
+mod embedding;
 mod folder;
 mod inputs;
 mod measure;
 mod metrics;
 mod model;
+mod task;
 mod training;
 
 pub use checkpoint::{Checkpoint, CheckpointError, tensors};
-pub use config::RunConfig;
+pub use config::{CheckpointConfig, OptimizerConfig, RunConfig};
+pub use embedder::TorchEmbedder;
+pub use embedding::{Embedding, head_specs};
 pub use folder::RunFolder;
 pub use inputs::{load_dataset, progress, training_pixels};
-pub use model::{About, Model, ModelError};
+pub use metrics::Curves;
+pub use model::{About, Model, ModelError, serde_name};
+pub use task::{Config, Fault, Measured, Pixels, Schedule, Task, TorchNetwork};
 pub use training::{Options, Summary, TrainError, Training};

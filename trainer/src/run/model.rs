@@ -1,4 +1,4 @@
-use super::{Checkpoint, CheckpointError, RunConfig, RunFolder};
+use super::{Checkpoint, CheckpointError, Config, RunConfig, RunFolder};
 use crate::{
     engine::{NamedTensors, Parameters},
     net::{Graph, Node},
@@ -10,9 +10,9 @@ use tch::Device;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto};
 
 /// A trained network: its configuration and the moving average of its weights.
-pub struct Model {
+pub struct Model<C = RunConfig> {
     /// The run that made it.
-    pub config: RunConfig,
+    pub config: C,
     /// The network.
     pub graph: Graph,
     /// The averaged values by [`crate::net::ParamSpec::name`].
@@ -42,14 +42,14 @@ pub enum ModelError {
     },
 }
 
-impl Model {
+impl<C: Config> Model<C> {
     /// Loads a checkpoint, or the best (else the latest) one of a run's folder.
     ///
     /// # Errors
     /// [`ModelError`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
         let checkpoint = if path.is_dir() {
-            let (folder, _) = RunFolder::open(path)
+            let (folder, _) = RunFolder::open::<C>(path)
                 .map_err(|why| ModelError::Inconsistent { path: path.into(), why })?;
             let best = folder.best();
             match best.exists() {
@@ -60,8 +60,8 @@ impl Model {
             Checkpoint::read(path)?
         };
         let bad = |why: String| ModelError::Inconsistent { path: path.into(), why };
-        let config = RunConfig::parse(&checkpoint.config).map_err(bad)?;
-        let graph = config.network.graph().map_err(bad)?;
+        let config = C::parse(&checkpoint.config).map_err(bad)?;
+        let graph = config.graph().map_err(bad)?;
         let mut values = checkpoint.under("average.");
         for spec in graph.params() {
             match values.get(&spec.name) {
@@ -96,7 +96,9 @@ impl Model {
             false => calibration_from(&self.graph, &self.ranges).map(Some),
         }
     }
+}
 
+impl Model<RunConfig> {
     /// Puts the contract's metadata, weights' hash included, into a finished file.
     ///
     /// # Errors
@@ -138,12 +140,14 @@ pub fn ranges_to_tensors(graph: &Graph, calibration: &Calibration) -> NamedTenso
 /// # Errors
 /// Names the first node that needs a range and has none.
 pub fn calibration_from(graph: &Graph, named: &NamedTensors) -> Result<Calibration, String> {
-    let range = |node: &Node| match named.get(&node.name).map(|(_, values)| &values[..]) {
+    let range = |(id, node): (_, &Node)| match named.get(&node.name).map(|(_, v)| &v[..]) {
         Some(&[min, max]) => Ok(Some(Range { min, max })),
-        _ if needs_range(node) => Err(format!("the checkpoint has no range for {}", node.name)),
+        _ if needs_range(graph, id) => {
+            Err(format!("the checkpoint has no range for {}", node.name))
+        }
         _ => Ok(None),
     };
-    let ranges = graph.nodes.iter().map(range).collect::<Result<_, _>>()?;
+    let ranges = graph.nodes.iter().enumerate().map(range).collect::<Result<_, _>>()?;
     Ok(Calibration { ranges, weight_scale: WeightScale::MaxAbs })
 }
 
@@ -155,7 +159,8 @@ pub struct About {
     pub metrics: String,
 }
 
-fn serde_name<T: serde::Serialize>(value: &T) -> String {
+/// The text that a unit variant is written as.
+pub fn serde_name<T: serde::Serialize>(value: &T) -> String {
     let value = serde_json::to_value(value).expect("a unit variant serialises");
     value.as_str().unwrap_or_default().to_owned()
 }

@@ -1,27 +1,21 @@
 use super::{
-    Checkpoint, CheckpointError, RunConfig, RunFolder,
-    inputs::{Target, load_dataset, progress, training_pixels},
-    measure::{Measurement, Measurer},
+    Checkpoint, CheckpointError, RunFolder,
+    inputs::progress,
     metrics::Metrics,
     model::{calibration_from, ranges_to_tensors},
+    task::{Config, Fault, Task, TorchNetwork},
 };
 use crate::{
-    data::{Batch, Dataset, Loader, Sampler},
-    engine::{
-        NoHook, Optimizer, Parameters, Pass, TorchEmbedder, forward, images_from_bytes, send,
-        spare_cores,
-    },
-    loss::{Inputs, Terms, full},
-    net::{Graph, ParamSpec, Role},
+    engine::{NoHook, Optimizer, Parameters, Pass, images_from_bytes, outputs},
+    loss::Terms,
+    net::Graph,
     onnx::{Calibration, Method, WeightScale},
     quantize::{FakeQuant, observe},
 };
-use facelatch::{evaluate::roc, plot::roc_chart};
 use indicatif::ProgressBar;
 use serde_json::{Map, json};
 use std::{
     collections::BTreeMap,
-    error::Error,
     path::PathBuf,
     sync::{
         Arc,
@@ -82,25 +76,23 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     /// Pictures, tables, metrics.
     #[error("{0}")]
-    Other(#[from] Box<dyn Error + Send + Sync>),
+    Other(#[from] Fault),
 }
 
 /// A run in progress.
-pub struct Training {
-    config: RunConfig,
+pub struct Training<C, T> {
+    config: C,
+    task: T,
     folder: RunFolder,
     options: Options,
-    dataset: Arc<Dataset>,
     graph: Graph,
     params: Parameters,
     /// Holds the moving average while it is measured.
     average: Parameters,
     optimizer: Optimizer,
-    target: Target,
-    measurer: Measurer,
     metrics: Metrics,
-    /// Ranges of the activations, when training for int8.
-    calibration: Option<Calibration>,
+    /// Ranges of the activations, when training for int8, and what simulates it.
+    int8: Option<(Calibration, FakeQuant)>,
     step: u64,
     best: Option<f64>,
 }
@@ -117,55 +109,41 @@ struct Sums {
 /// Training pictures that the ranges of quantization-aware training are found on.
 const CALIBRATION_IMAGES: usize = 512;
 
-/// Names of the class head's parameters.
-const HEAD: [&str; 2] = ["head.weight", "head.bias"];
-
-fn head_specs(config: &RunConfig, dataset: &Dataset) -> Vec<ParamSpec> {
-    if !config.loss.needs_head() {
-        return Vec::new();
-    }
-    let classes = dataset.people().len();
-    let spec = |name: &str, shape: Vec<usize>, role| ParamSpec { name: name.into(), shape, role };
-    vec![
-        spec(HEAD[0], vec![classes, crate::net::Architecture::EMBEDDING], Role::Weight),
-        spec(HEAD[1], vec![classes], Role::Offset),
-    ]
+fn other(error: impl Into<Fault>) -> TrainError {
+    TrainError::Other(error.into())
 }
 
-impl Training {
-    /// Loads everything that `config` names and prepares the run in `folder`, from its latest
-    /// checkpoint where there is one.
+impl<C: Config, T: Task> Training<C, T> {
+    /// Prepares the run in `folder`, from its latest checkpoint where there is one.
     ///
     /// # Errors
-    /// Pictures, tables or checkpoints that are missing, broken or of another network.
+    /// Checkpoints that are missing, broken or of another network.
     pub fn prepare(
         folder: RunFolder,
-        config: RunConfig,
+        config: C,
+        task: T,
         options: Options,
     ) -> Result<Self, TrainError> {
-        let device = options.device;
-        let dataset = Arc::new(load_dataset(&config)?);
-        let graph = config.network.graph().map_err(Box::<dyn Error + Send + Sync>::from)?;
-        let head = head_specs(&config, &dataset);
-        let seed = config.seed as i64;
+        let schedule = config.schedule();
+        let (device, seed) = (options.device, schedule.seed as i64);
+        let graph = config.graph().map_err(other)?;
+        let head = task.head();
         let params = Parameters::new(&graph, &head, seed, device);
+        task.start_values(&params);
         let average = Parameters::new(&graph, &head, seed, device);
-        let o = &config.optimizer;
-        let size = config.network.input_size;
+        let o = schedule.optimizer;
         let latest = folder.latest();
         let step = latest.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut this = Self {
             optimizer: Optimizer::new(o.kind, o.weight_decay, o.average, &params),
-            target: Target::load(&config, &dataset, device)?,
-            measurer: Measurer::new(&config.evaluate, &dataset, size, config.seed)?,
-            metrics: Metrics::open(&folder, step).map_err(|e| Box::new(e) as Box<_>)?,
-            calibration: None,
+            metrics: Metrics::open(&folder, step).map_err(other)?,
+            int8: None,
             step,
             best: None,
             config,
+            task,
             folder,
             options,
-            dataset,
             graph,
             params,
             average,
@@ -183,27 +161,33 @@ impl Training {
 
     /// Takes over the weights of the checkpoint that the configuration starts from.
     fn start(&mut self) -> Result<(), TrainError> {
-        let Some(path) = self.config.start.clone() else { return Ok(()) };
+        let Some(path) = self.config.schedule().start.map(PathBuf::from) else { return Ok(()) };
         let checkpoint = Checkpoint::read(&path)?;
         let missing = self.params.import("average.", &checkpoint.tensors);
         if let Some(name) = missing.iter().find(|name| !name.starts_with("head.")) {
             return Err(self.foreign(path, name.as_str()));
         }
-        let o = &self.config.optimizer;
+        let schedule = self.config.schedule();
+        let o = schedule.optimizer;
         self.optimizer = Optimizer::new(o.kind, o.weight_decay, o.average, &self.params);
-        if self.config.quantize_aware {
-            self.calibration = Some(self.calibrate()?);
+        if schedule.quantize_aware {
+            self.simulate(self.calibrate()?)?;
         }
+        Ok(())
+    }
+
+    fn simulate(&mut self, calibration: Calibration) -> Result<(), TrainError> {
+        let fake = FakeQuant::new(&self.graph, &calibration).map_err(other)?;
+        self.int8 = Some((calibration, fake));
         Ok(())
     }
 
     /// Ranges of the activations of the network that training for int8 starts from.
     fn calibrate(&self) -> Result<Calibration, TrainError> {
-        let pixels = training_pixels(&self.dataset, self.graph.input_size(), CALIBRATION_IMAGES);
+        let (pixels, sides) = self.task.calibration_pixels(CALIBRATION_IMAGES);
         let device = self.options.device;
-        let observed = observe(&self.graph, &self.params, &pixels, device, &mut |_| {})
-            .map_err(|e| Box::new(e) as Box<_>)?;
-        Ok(observed.calibration(Method::Mse, WeightScale::MaxAbs))
+        let observed = observe(&self.graph, &self.params, (&pixels, sides), device, &mut |_| {});
+        Ok(observed.map_err(other)?.calibration(Method::Mse, WeightScale::MaxAbs))
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
@@ -214,10 +198,10 @@ impl Training {
         if let Err(name) = self.optimizer.import(&self.params, &checkpoint.tensors) {
             return Err(self.foreign(path, name));
         }
-        if self.config.quantize_aware {
+        if self.config.schedule().quantize_aware {
             let ranges = checkpoint.under("quantization.");
             let calibration = calibration_from(&self.graph, &ranges);
-            self.calibration = Some(calibration.map_err(|why| self.foreign(path, why))?);
+            self.simulate(calibration.map_err(|why| self.foreign(path, why))?)?;
         }
         self.best = checkpoint.best;
         Ok(())
@@ -228,22 +212,24 @@ impl Training {
     /// # Errors
     /// [`TrainError`]; the folder then holds the last checkpoint made.
     pub fn run(mut self) -> Result<Summary, TrainError> {
-        let mut loader = self.loader()?;
-        let bar = progress(self.config.steps, "{bar:30} {pos}/{len} {msg} · {eta} left")
-            .with_position(self.step);
-        let head = self.params.find(HEAD[0]).is_some();
+        self.task.begin(self.step)?;
+        let steps = self.config.schedule().steps;
+        let bar =
+            progress(steps, "{bar:30} {pos}/{len} {msg} · {eta} left").with_position(self.step);
         let (mut sums, mut since) = (Sums::default(), Instant::now());
-        while self.step < self.config.steps && !self.told_to_stop() {
-            let batch = loader.next_batch().map_err(|e| Box::new(e) as Box<_>)?;
-            let terms = self.update(&batch, head)?;
+        while self.step < steps && !self.told_to_stop() {
+            let batch = self.task.next_batch()?;
+            let terms = self.update(&batch)?;
             self.step += 1;
-            sums.add(&batch, &terms);
+            let ((pixels, [height, width]), waited) = self.task.pixels(&batch);
+            sums.add(pixels.len() / (height * width * 3), waited, &terms);
             bar.set_position(self.step);
-            let at = |every: u64| self.step.is_multiple_of(every) || self.step == self.config.steps;
+            let schedule = self.config.schedule();
+            let at = |every: u64| self.step.is_multiple_of(every) || self.step == steps;
             let (log, measure, save) = (
-                at(self.config.checkpoint.log_every),
-                at(self.config.evaluate.every),
-                at(self.config.checkpoint.every),
+                at(schedule.checkpoint.log_every),
+                at(schedule.measure_every),
+                at(schedule.checkpoint.every),
             );
             if log || measure || save {
                 self.log(&mut sums, &mut since, &bar)?;
@@ -257,10 +243,10 @@ impl Training {
             }
         }
         bar.abandon();
-        if self.step < self.config.steps {
+        if self.step < steps {
             self.save()?;
         }
-        Ok(Summary { step: self.step, finished: self.step == self.config.steps, best: self.best })
+        Ok(Summary { step: self.step, finished: self.step == steps, best: self.best })
     }
 
     fn told_to_stop(&self) -> bool {
@@ -268,68 +254,32 @@ impl Training {
         late || self.options.stop.load(Ordering::Relaxed)
     }
 
-    fn loader(&self) -> Result<Loader, TrainError> {
-        let other = |e: Box<dyn Error + Send + Sync>| TrainError::Other(e);
-        let sampler = Sampler::new(&self.dataset, self.config.batch, self.config.seed)
-            .map_err(|e| other(e.into()))?;
-        let workers = match self.config.data.workers {
-            0 => spare_cores(),
-            n => n,
-        };
-        Loader::start(
-            Arc::clone(&self.dataset),
-            sampler,
-            self.config.augment.clone(),
-            self.config.network.input_size,
-            self.step,
-            workers,
-            self.config.data.prefetch.max(workers),
-        )
-        .map_err(|e| other(e.into()))
-    }
-
     /// One update. Everything random in it depends on the seed and the step alone.
-    fn update(&mut self, batch: &Batch, head: bool) -> Result<Terms, TrainError> {
+    fn update(&mut self, batch: &T::Batch) -> Result<Terms, TrainError> {
         let device = self.options.device;
-        tch::manual_seed(self.config.seed.wrapping_mul(0x9E37_79B9).wrapping_add(self.step) as i64);
-        let images = images_from_bytes(&batch.pixels, batch.size, device);
+        let seed = self.config.schedule().seed;
+        tch::manual_seed(seed.wrapping_mul(0x9E37_79B9).wrapping_add(self.step) as i64);
+        let ((pixels, sides), _) = self.task.pixels(batch);
+        let images = images_from_bytes(pixels, sides, device);
         // int8 is simulated in f32: bfloat16 has no room for 256 levels.
-        let half = self.options.bf16 && self.calibration.is_none();
+        let half = self.options.bf16 && self.int8.is_none();
         let images = if half { images.to_kind(Kind::BFloat16) } else { images };
-        let teacher = self.target.of(batch, &images);
-        let labels = send(&Tensor::from_slice(&batch.labels), device);
-        let labelled: Vec<i64> =
-            (0..).zip(&batch.labels).filter(|(_, l)| **l >= 0).map(|(i, _)| i).collect();
-        let raw = match &self.calibration {
-            None => forward(&self.graph, &self.params, &images, Pass::Train, &mut NoHook),
-            Some(calibration) => {
-                let fake = FakeQuant::new(&self.graph, calibration);
-                let mut fake = fake.map_err(|e| Box::new(e) as Box<_>)?;
-                forward(&self.graph, &self.params, &images, Pass::Folded, &mut fake)
-            }
+        let values = match &mut self.int8 {
+            None => outputs(&self.graph, &self.params, &images, Pass::Train, &mut NoHook),
+            Some((_, fake)) => outputs(&self.graph, &self.params, &images, Pass::Folded, fake),
         };
-        let terms = full(
-            &self.config.loss,
-            &Inputs {
-                raw: &raw,
-                labels: &labels,
-                labelled: &send(&Tensor::from_slice(&labelled), device),
-                head: head.then(|| (self.params.get(HEAD[0]), self.params.get(HEAD[1]))),
-                teacher: teacher.as_ref(),
-                bank: self.target.bank.as_ref(),
-            },
-        );
+        let terms = self.task.loss(batch, &images, &values, &self.params);
         // On a GPU the value is looked at only when it is logged, to keep the device's queue full.
         if device == Device::Cpu {
             self.check_finite(&terms)?;
         }
         let mut gradient = self.params.gradient(&terms.total);
-        let clip = self.config.optimizer.clip;
-        if clip > 0.0 {
-            let factor = (gradient.norm().clamp_min(1e-12).reciprocal() * clip).clamp_max(1.0);
-            _ = gradient.g_mul_(&factor);
+        let schedule = self.config.schedule();
+        if schedule.optimizer.clip > 0.0 {
+            let shrink = gradient.norm().clamp_min(1e-12).reciprocal() * schedule.optimizer.clip;
+            _ = gradient.g_mul_(&shrink.clamp_max(1.0));
         }
-        let rate = self.config.optimizer.rate_at(self.step, self.config.steps);
+        let rate = schedule.optimizer.rate_at(self.step, schedule.steps);
         self.optimizer.step(&self.params, &gradient, rate);
         Ok(terms)
     }
@@ -364,7 +314,8 @@ impl Training {
             }
             line.insert((*name).into(), json!(mean));
         }
-        let rate = self.config.optimizer.rate_at(self.step - 1, self.config.steps);
+        let schedule = self.config.schedule();
+        let rate = schedule.optimizer.rate_at(self.step - 1, schedule.steps);
         let (speed, wait) = (sums.images as f64 / seconds, sums.waited.as_secs_f64() / seconds);
         line.insert("rate".into(), json!(rate));
         line.insert("images_per_second".into(), json!(speed));
@@ -374,7 +325,7 @@ impl Training {
             "loss {loss:.4} · {speed:.0} images/s · {:.0}% waiting",
             wait * 100.0
         ));
-        self.metrics.add(line).map_err(|e| Box::new(e) as Box<_>)?;
+        self.metrics.add(line).map_err(other)?;
         *sums = Sums::default();
         *since = Instant::now();
         Ok(())
@@ -386,38 +337,19 @@ impl Training {
             self.average.flat().detach().copy_(flat);
             self.average.statistics().detach().copy_(statistics);
         });
-        let mut embedder = TorchEmbedder::new(&self.graph, &self.average, self.options.device);
-        if let Some(calibration) = &self.calibration {
-            let fake = FakeQuant::new(&self.graph, calibration);
-            embedder = embedder.folded(fake.map_err(|e| Box::new(e) as Box<_>)?);
-        }
-        let m = self.measurer.measure(embedder)?;
-        let mut line = Map::from_iter([("step".to_owned(), json!(self.step))]);
-        let mut note = |key: &str, value: f64| line.insert(key.into(), json!(value));
-        if let Some(report) = &m.held_out {
-            note("val_auc", report.auc);
-            note("val_eer", report.eer);
-            note("val_accuracy", report.accuracy.mean);
-        }
-        if let Some((report, _)) = &m.lfw {
-            note("lfw_accuracy", report.accuracy.mean);
-            note("lfw_auc", report.auc);
-            for t in &report.tar_at_far {
-                note(&format!("lfw_tar_at_far_{}", t.far), t.tar);
-            }
-        }
-        let text: Vec<_> = (line.iter())
-            .filter(|(k, _)| ["val_auc", "lfw_accuracy"].contains(&k.as_str()))
-            .map(|(k, v)| format!("{k} {:.4}", v.as_f64().unwrap_or(f64::NAN)))
+        let calibration = self.int8.as_ref().map(|(calibration, _)| calibration);
+        let device = self.options.device;
+        let network = TorchNetwork::new(&self.graph, &self.average, device, calibration)?;
+        let measured = self.task.measure(network)?;
+        let text: Vec<_> = (measured.headline.iter())
+            .filter_map(|&key| Some(format!("{key} {:.4}", measured.figures.get(key)?.as_f64()?)))
             .collect();
         bar.suspend(|| log::info!("step {}: {}", self.step, text.join(", ")));
-        self.metrics.add(line).map_err(|e| Box::new(e) as Box<_>)?;
-        self.metrics.draw(&self.folder).map_err(|e| Box::new(e) as Box<_>)?;
-        self.keep_best(&m)
-    }
-
-    fn keep_best(&mut self, m: &Measurement) -> Result<(), TrainError> {
-        let Some(value) = m.watched() else { return Ok(()) };
+        let mut line = Map::from_iter([("step".to_owned(), json!(self.step))]);
+        line.extend(measured.figures);
+        self.metrics.add(line).map_err(other)?;
+        self.metrics.draw(&self.folder, self.task.curves()).map_err(other)?;
+        let Some(value) = measured.watched else { return Ok(()) };
         if self.best.is_some_and(|best| best >= value) {
             return Ok(());
         }
@@ -425,21 +357,15 @@ impl Training {
         let mut checkpoint = self.checkpoint();
         checkpoint.tensors.extend(self.average.export("average."));
         checkpoint.write(&self.folder.best())?;
-        let mut curves = Vec::new();
-        if let Some((_, scored)) = &m.lfw {
-            curves.push(("LFW", roc(scored).map_err(|e| Box::new(e) as Box<_>)?));
-        }
-        let curves: Vec<_> = curves.iter().map(|(name, points)| (*name, &points[..])).collect();
-        if !curves.is_empty() {
-            let chart = roc_chart(&curves);
-            chart.write(&self.folder.file("roc")).map_err(|e| Box::new(e) as Box<_>)?;
+        for (name, chart) in &measured.charts {
+            chart.write(&self.folder.file(name)).map_err(other)?;
         }
         Ok(())
     }
 
     fn checkpoint(&self) -> Checkpoint {
         let (config, step, best) = (self.config.to_toml(), self.step, self.best);
-        let ranges = self.calibration.iter().flat_map(|c| ranges_to_tensors(&self.graph, c));
+        let ranges = self.int8.iter().flat_map(|(c, _)| ranges_to_tensors(&self.graph, c));
         let tensors = ranges.map(|(name, t)| (format!("quantization.{name}"), t)).collect();
         Checkpoint { config, step, best, tensors }
     }
@@ -448,15 +374,15 @@ impl Training {
         let mut checkpoint = self.checkpoint();
         checkpoint.tensors.extend(self.params.export("model."));
         checkpoint.tensors.extend(self.optimizer.export(&self.params));
-        Ok(self.folder.save(&checkpoint, self.config.checkpoint.keep)?)
+        Ok(self.folder.save(&checkpoint, self.config.schedule().checkpoint.keep)?)
     }
 }
 
 impl Sums {
-    fn add(&mut self, batch: &Batch, terms: &Terms) {
+    fn add(&mut self, images: usize, waited: Duration, terms: &Terms) {
         self.steps += 1;
-        self.images += batch.images.len();
-        self.waited += batch.waited;
+        self.images += images;
+        self.waited += waited;
         let total = [("loss", terms.total.detach())];
         for (name, value) in total.iter().chain(&terms.values) {
             let sum = self.terms.entry(name).or_insert_with(|| value.zeros_like());

@@ -40,11 +40,21 @@ impl Augment {
         let to_face = self.geometry.draw(*mirrored, out_size, rng);
         let map = to_face.then(face_to_stored(src_size));
         warp_into(src, [src_size; 2], &map, out, [out_size; 2]);
+        self.relight(rng, out);
+        self.occlusion.apply(&to_face, rng, out, out_size);
+        self.degrade(rng, out, out_size);
+    }
+
+    /// Changes light and colour of a picture as drawn from `rng`.
+    pub fn relight(&self, rng: &mut impl Rng, out: &mut [u8]) {
         self.light.apply(rng, out);
         if chance(self.grayscale, rng) {
             colour::grayscale(out);
         }
-        self.occlusion.apply(&to_face, rng, out, out_size);
+    }
+
+    /// What lens, sensor and stream do to a picture of `out_size` px a side.
+    pub fn degrade(&self, rng: &mut impl Rng, out: &mut [u8], out_size: usize) {
         self.blur.apply(rng, out, out_size);
         self.motion.apply(rng, out, out_size);
         self.resolution.apply(rng, out, out_size);
