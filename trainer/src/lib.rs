@@ -11,6 +11,7 @@ pub mod cli;
 pub mod data;
 pub mod detect;
 pub mod engine;
+pub mod invent;
 pub mod loss;
 pub mod net;
 pub mod onnx;

@@ -6,6 +6,7 @@ mod detect;
 mod doctor;
 mod evaluate;
 mod export;
+mod invent;
 mod pack;
 mod quantize;
 mod synthetic;
@@ -61,6 +62,8 @@ enum Command {
     Bench(bench::Bench),
     /// Put everything that a run needs into one folder of limited size.
     Pack(pack::Pack),
+    /// Invent the people of the demo of `facelatch`.
+    Invent(invent::Invent),
     /// Draw invented faces of invented people, to try the trainer on.
     Synthetic(synthetic::Synthetic),
     /// Say which device would be used and whether libtorch is whole.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Pack(command) => command.run(),
+        Command::Invent(command) => command.run(),
         Command::Synthetic(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Man => clap_mangen::Man::new(Cli::command())

@@ -1,0 +1,151 @@
+//! One frame through all stages up to the decision: detect → judge → align → embed → match, and each
+//! face's track from frame to frame.
+
+mod tracker;
+
+pub use tracker::Tracker;
+
+use crate::{
+    align::{AlignError, crop},
+    decision::{Candidate, Flaw, Liveness, Millis, Observation, Quality},
+    detect::{Decoder, Detector, Face, Limits, MAX_FACES, Refusal, assess},
+    embed::{Embedding, Network},
+    gallery::Matcher,
+    model::NetworkError,
+};
+use heapless::Vec;
+use image::RgbImage;
+use std::path::Path;
+
+/// Faces of one frame that are compared; of more, the largest. Each costs an embedding, and who wants
+/// in stands in front.
+const COMPARED: usize = 3;
+
+/// Both networks, and what is known of the faces seen so far.
+pub struct Recogniser {
+    detector: Detector,
+    network: Network,
+    decoder: Decoder,
+    limits: Limits,
+    tracker: Tracker,
+}
+
+/// A face of a frame and what the decision core is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// Where it is, px of the frame.
+    pub face: Face,
+    /// What is made of it.
+    pub observation: Observation,
+}
+
+/// The face of a single picture, ready to be enrolled or compared.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// Where it is, px of the picture.
+    pub face: Face,
+    /// What stands for it.
+    pub embedding: Embedding,
+    /// How many faces there are in all.
+    pub faces: usize,
+}
+
+/// Why a picture gives no [`Probe`].
+#[derive(Debug, thiserror::Error)]
+pub enum NoProbe {
+    /// No face was found.
+    #[error("no face found; take a picture from the front, in better light")]
+    NoFace,
+    /// The face is not fit.
+    #[error("the face is not fit: {0}")]
+    Unfit(Refusal),
+    /// Its landmarks are no face.
+    #[error(transparent)]
+    Align(#[from] AlignError),
+    /// A network failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+}
+
+impl Recogniser {
+    /// Loads both networks.
+    ///
+    /// # Errors
+    /// [`NetworkError`]: a file that is missing, damaged or of another version.
+    pub fn load(
+        detector: &Path,
+        network: &Path,
+        decoder: Decoder,
+        limits: Limits,
+    ) -> Result<Self, NetworkError> {
+        let (detector, network) = (Detector::load(detector)?, Network::load(network)?);
+        Ok(Self { detector, network, decoder, limits, tracker: Tracker::default() })
+    }
+
+    /// The embedding network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Everything about the faces in a frame taken at `now`, the largest first.
+    ///
+    /// A face that is not fit ([`Limits`]) is not compared: what it would score says nothing.
+    ///
+    /// # Errors
+    /// A network failed to run, or gave what is no result.
+    pub fn look(
+        &mut self,
+        frame: &RgbImage,
+        now: Millis,
+        matcher: &Matcher,
+    ) -> Result<Vec<Seen, MAX_FACES>, NetworkError> {
+        let mut faces = self.detector.detect(frame, &self.decoder)?;
+        faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        let tracks = self.tracker.follow(&faces, now);
+        let mut seen = Vec::new();
+        for (face, track) in faces.into_iter().zip(tracks) {
+            let quality = match self.limits.judge(&assess(frame, &face)) {
+                Ok(()) => Quality::Good,
+                Err(refusal) => Quality::Poor(flaw(refusal)),
+            };
+            let compared = quality == Quality::Good && seen.len() < COMPARED;
+            let found = match compared {
+                true => self.embed(frame, &face)?.and_then(|probe| matcher.search(&probe)),
+                false => None,
+            };
+            let observation = Observation {
+                track,
+                best: found.map(|m| Candidate { person: m.best.id, score: m.best.score }),
+                second: found.and_then(|m| m.second).map(|second| second.score),
+                quality,
+                liveness: Liveness::Unknown,
+            };
+            // There are as many places as faces.
+            let _ = seen.push(Seen { face, observation });
+        }
+        Ok(seen)
+    }
+
+    /// The largest face of a picture, held to the limits where `strict`.
+    ///
+    /// # Errors
+    /// [`NoProbe`].
+    pub fn probe(&self, picture: &RgbImage, strict: bool) -> Result<Probe, NoProbe> {
+        let faces = self.detector.detect(picture, &self.decoder)?;
+        let largest = |a: &&Face, b: &&Face| a.bounds.area().total_cmp(&b.bounds.area());
+        let face = *faces.iter().max_by(largest).ok_or(NoProbe::NoFace)?;
+        if strict {
+            self.limits.judge(&assess(picture, &face)).map_err(NoProbe::Unfit)?;
+        }
+        let aligned = crop(picture, &face.landmarks, self.network.input_size())?;
+        Ok(Probe { face, embedding: self.network.embed(&aligned)?, faces: faces.len() })
+    }
+
+    /// `None` where the landmarks are no face, which the limits let through for no face that is one.
+    fn embed(&self, frame: &RgbImage, face: &Face) -> Result<Option<Embedding>, NetworkError> {
+        match crop(frame, &face.landmarks, self.network.input_size()) {
+            Ok(aligned) => self.network.embed(&aligned).map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+}

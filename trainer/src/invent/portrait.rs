@@ -1,0 +1,154 @@
+use crate::detect::Picture;
+use facelatch::{
+    align::{Landmarks, Similarity, crop, template, warp_into},
+    embed::{Embedding, Network},
+};
+use image::RgbImage;
+use rayon::prelude::*;
+use std::error::Error;
+
+/// Sides of a portrait, px.
+pub(super) const SIDES: [usize; 2] = [300, 340];
+
+/// Size of the face in it: the template's at 150 px has 47 px from eye to eye, a little more than the
+/// pictures have.
+const FACE: u32 = 150;
+
+/// Where the template's upper left corner stands in it.
+const CORNER: [f32; 2] = [75.0, 90.0];
+
+/// People in a blend, an equal share of each.
+const BLENDED: usize = 5;
+
+/// Largest similarity of any two in a blend: above, they may be one person twice, and the blend
+/// somebody who exists.
+const MOST_ALIKE: f32 = 0.25;
+
+/// Largest mean distance of landmarks to the template's, in shares of the inter-eye distance: heads
+/// that are turned differently blend into a ghost.
+const MOST_OFF: f32 = 0.06;
+
+/// A picture of somebody who does not exist.
+pub struct Portrait {
+    /// Head and shoulders.
+    pub pixels: RgbImage,
+    embedding: Embedding,
+}
+
+/// `count` invented people, as different from each other as can be found among `tries` blends of the
+/// pictures; the same for the same pictures.
+///
+/// # Errors
+/// Too few pictures of one face from the front, or a network that fails.
+pub fn invent(
+    pictures: &[Picture],
+    network: &Network,
+    count: usize,
+    tries: usize,
+) -> Result<Vec<Portrait>, Box<dyn Error + Send + Sync>> {
+    let fit: Vec<&Picture> = pictures.iter().filter(|p| is_fit(p)).collect();
+    let embeddings: Vec<Embedding> = (fit.par_iter())
+        .map(|p| {
+            Ok(network.embed(&crop(&p.pixels, &p.faces[0].landmarks, network.input_size())?)?)
+        })
+        .collect::<Result<_, Box<dyn Error + Send + Sync>>>()?;
+    log::info!("{} pictures of one face from the front", fit.len());
+    let bases = (0..fit.len()).step_by((fit.len() / tries.max(1)).max(1));
+    let blends: Vec<Portrait> = (bases.collect::<Vec<_>>().par_iter())
+        .filter_map(|&base| partners(base, &embeddings))
+        .map(|chosen| blend(chosen.map(|i| fit[i]), network))
+        .collect::<Result<_, _>>()?;
+    if blends.len() < count {
+        return Err(format!(
+            "{} pictures of one face from the front gave {} blends where {count} are wanted",
+            fit.len(),
+            blends.len()
+        )
+        .into());
+    }
+    Ok(most_different(blends, count))
+}
+
+/// One large face from the front, with room around it.
+fn is_fit(picture: &Picture) -> bool {
+    let [face] = &picture.faces[..] else { return false };
+    let [eye, other, nose, ..] = face.landmarks.0;
+    let apart = (other[0] - eye[0]).hypot(other[1] - eye[1]);
+    let turned = (nose[0] - (eye[0] + other[0]) / 2.0).abs() / apart;
+    let [x, y] = face.bounds.centre();
+    let (width, height) = (picture.pixels.width() as f32, picture.pixels.height() as f32);
+    let room = [x, width - x].iter().all(|side| *side > 1.7 * apart)
+        && y > 2.0 * apart
+        && height - y > 2.2 * apart;
+    let upright = Similarity::fit(&face.landmarks, &template(112)).is_ok_and(|fit| {
+        let goal = template(112).0;
+        let off = |(p, q): ([f32; 2], [f32; 2])| {
+            let [x, y] = fit.apply(p);
+            (x - q[0]).hypot(y - q[1])
+        };
+        let sum: f32 = face.landmarks.0.into_iter().zip(goal).map(off).sum();
+        sum / 5.0 < MOST_OFF * (goal[1][0] - goal[0][0])
+    });
+    let sure = picture.ignore.is_empty() && face.score.0 > 0.85;
+    sure && upright && apart > 28.0 && turned < 0.08 && room
+}
+
+/// A picture and those most like it that are surely of other people, and of different ones.
+fn partners(base: usize, embeddings: &[Embedding]) -> Option<[usize; BLENDED]> {
+    let alike = |a: usize, b: usize| embeddings[a].cosine(&embeddings[b]).0;
+    let mut near: Vec<usize> =
+        (0..embeddings.len()).filter(|&i| i != base && alike(base, i) < MOST_ALIKE).collect();
+    near.sort_by(|&a, &b| alike(base, b).total_cmp(&alike(base, a)));
+    let mut chosen = vec![base];
+    for candidate in near {
+        if chosen.iter().all(|&one| alike(one, candidate) < MOST_ALIKE) {
+            chosen.push(candidate);
+        }
+        if let Ok(chosen) = chosen.clone().try_into() {
+            return Some(chosen);
+        }
+    }
+    None
+}
+
+fn blend(pictures: [&Picture; BLENDED], network: &Network) -> Result<Portrait, Box<dyn Error + Send + Sync>> {
+    let [width, height] = SIDES;
+    let target = Landmarks(template(FACE).0.map(|[x, y]| [x + CORNER[0], y + CORNER[1]]));
+    let mut sums = vec![0u32; width * height * 3];
+    let mut one = vec![0; sums.len()];
+    for picture in pictures {
+        let to_target = Similarity::fit(&picture.faces[0].landmarks, &target)?;
+        let sides = [picture.pixels.width() as usize, picture.pixels.height() as usize];
+        warp_into(&picture.pixels, sides, &to_target.inverse().into(), &mut one, SIDES);
+        sums.iter_mut().zip(&one).for_each(|(sum, v)| *sum += u32::from(*v));
+    }
+    let count = BLENDED as u32;
+    let bytes = sums.into_iter().map(|sum| ((sum + count / 2) / count) as u8).collect();
+    let pixels =
+        RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes a pixel");
+    let embedding = network.embed(&crop(&pixels, &target, network.input_size())?)?;
+    Ok(Portrait { pixels, embedding })
+}
+
+/// Those that are least like each other: begins with the pair farthest apart and adds who is farthest
+/// from all chosen.
+fn most_different(mut blends: Vec<Portrait>, count: usize) -> Vec<Portrait> {
+    let mut chosen: Vec<Portrait> = Vec::new();
+    while chosen.len() < count && !blends.is_empty() {
+        let nearest = |candidate: &Portrait| {
+            let others = match chosen.is_empty() {
+                true => &blends,
+                false => &chosen,
+            };
+            let scores = others.iter().map(|o| o.embedding.cosine(&candidate.embedding).0);
+            match chosen.is_empty() {
+                true => scores.fold(f32::INFINITY, f32::min),
+                false => scores.fold(f32::NEG_INFINITY, f32::max),
+            }
+        };
+        let scores: Vec<f32> = blends.iter().map(nearest).collect();
+        let best = (0..blends.len()).min_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+        chosen.push(blends.swap_remove(best.expect("there is one left")));
+    }
+    chosen
+}
