@@ -7,6 +7,7 @@
 
 pub mod align;
 pub mod cli;
+pub mod decision;
 pub mod detect;
 pub mod embed;
 pub mod evaluate;

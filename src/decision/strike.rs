@@ -1,0 +1,92 @@
+use super::{action::Cause, policy::StrikePolicy, time::Millis};
+
+/// The strike: locked, or released until some moment.
+#[derive(Debug)]
+pub(super) enum Strike {
+    /// Locked; the last release ended then, if there was one since the start.
+    Locked { released: Option<Millis> },
+    /// Released for `cause` without a lock in between since `since`.
+    Released { since: Millis, until: Millis, cause: Cause },
+}
+
+impl Strike {
+    /// Releases it for a pulse from now on; until when it stays so now.
+    pub(super) fn release(&mut self, cause: Cause, now: Millis, policy: &StrikePolicy) -> Millis {
+        let pulse_end = now.after(policy.pulse);
+        let (since, until) = match (&*self, cause) {
+            (Self::Locked { .. }, _) => (now, pulse_end),
+            (&Self::Released { since, .. }, Cause::RequestToExit) => (since, pulse_end),
+            (&Self::Released { since, until, .. }, Cause::Face | Cause::Command) => {
+                (since, until.max(pulse_end.min(since.after(policy.longest))))
+            }
+        };
+        *self = Self::Released { since, until, cause };
+        until
+    }
+
+    /// The door has opened, so it may lock earlier.
+    pub(super) fn opened(&mut self, now: Millis, policy: &StrikePolicy) {
+        if let (Self::Released { until, .. }, Some(delay)) = (self, policy.relock_on_open) {
+            *until = now.after(delay).min(*until);
+        }
+    }
+
+    /// Locks it.
+    pub(super) fn lock(&mut self, now: Millis) {
+        if let Self::Released { .. } = self {
+            *self = Self::Locked { released: Some(now) };
+        }
+    }
+
+    /// When it must lock; `None` while it is locked.
+    pub(super) fn deadline(&self) -> Option<Millis> {
+        match *self {
+            Self::Locked { .. } => None,
+            Self::Released { until, .. } => Some(until),
+        }
+    }
+
+    /// For whom it is released.
+    pub(super) fn released_for(&self) -> Option<Cause> {
+        match *self {
+            Self::Locked { .. } => None,
+            Self::Released { cause, .. } => Some(cause),
+        }
+    }
+
+    /// Whether a door that opens now was free to.
+    pub(super) fn lets_open(&self, now: Millis, grace: std::time::Duration) -> bool {
+        match *self {
+            Self::Locked { released } => released.is_some_and(|end| now.since(end) <= grace),
+            Self::Released { .. } => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_further_grant_moves_the_end_to_its_own_pulse_within_bounds() {
+        // Pulse 3 s, at most 15 s.
+        let policy = StrikePolicy { relock_on_open: None, ..StrikePolicy::default() };
+        let mut strike = Strike::Locked { released: None };
+        for (cause, at, until) in [
+            (Cause::Face, 0, 3_000),
+            (Cause::Command, 2_000, 5_000),
+            (Cause::Face, 4_000, 7_000),
+            (Cause::Face, 6_500, 9_500),
+            (Cause::Face, 9_000, 12_000),
+            (Cause::Face, 11_000, 14_000),
+            (Cause::Face, 13_000, 15_000),
+            (Cause::Command, 14_999, 15_000),
+            (Cause::RequestToExit, 14_999, 17_999),
+            (Cause::Face, 16_000, 17_999),
+        ] {
+            assert_eq!(strike.release(cause, Millis(at), &policy), Millis(until), "at {at} ms");
+        }
+        strike.lock(Millis(17_999));
+        assert_eq!(strike.release(Cause::Face, Millis(18_000), &policy), Millis(21_000));
+    }
+}
