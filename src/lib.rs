@@ -10,5 +10,6 @@ pub mod cli;
 pub mod embed;
 pub mod evaluate;
 pub mod files;
+pub mod gallery;
 mod parallel;
 pub mod plot;
