@@ -13,3 +13,4 @@ pub mod files;
 pub mod gallery;
 mod parallel;
 pub mod plot;
+pub mod service;
