@@ -12,6 +12,8 @@ pub mod detect;
 pub mod embed;
 pub mod evaluate;
 pub mod files;
+pub mod gallery;
 pub mod model;
 mod parallel;
 pub mod plot;
+pub mod service;

@@ -1,0 +1,3 @@
+//! What the daemon needs of the system it runs on.
+
+pub mod audit;
