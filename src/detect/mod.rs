@@ -9,6 +9,7 @@ mod decode;
 mod detector;
 mod face;
 mod letterbox;
+pub mod quality;
 
 pub use contract::{DetectorContract, OUTPUTS};
 pub use decode::{CHANNELS, Decoder, Grid, MAX_CANDIDATES, MAX_FACES, STRIDES, exact_box};
