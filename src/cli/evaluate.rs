@@ -1,9 +1,10 @@
 use super::failure::Failure;
 use crate::{
+    detect::{Decoder, Detector},
     embed::{Embedder, Network},
     evaluate::{
-        DatasetError, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions, Scored, roc, run,
-        text_in,
+        DatasetError, DetectedFaces, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions,
+        Scored, detect_landmarks, roc, run, text_in,
     },
     files::Tree,
     plot::roc_chart,
@@ -15,12 +16,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const LANDMARKS: &str = "given by the file, not detected: there is no detector yet";
+const GIVEN: &str = "given by the file, not detected";
 
 /// Measure how well a network tells people apart, by LFW's protocol.
 ///
-/// Faces are cut out at the landmarks that the landmark file gives: there is no detector yet, so the
-/// numbers leave out what a detector would add in errors.
+/// With `--detector` faces are found and cut out as the door does it. Without, they are cut out at the
+/// landmarks that the landmark file gives, which leaves out what a detector adds in errors.
 #[derive(clap::Args)]
 pub struct Args {
     /// The embedding network, an ONNX file exported for facelatch
@@ -46,6 +47,9 @@ pub struct Measure {
     /// The folds to measure, e.g. 1-3 or 2,5 [default: all]
     #[arg(long)]
     folds: Option<Folds>,
+    /// Find the faces with this detector, an ONNX file exported for facelatch
+    #[arg(long, value_name = "FILE")]
+    detector: Option<PathBuf>,
     /// Embed every face mirrored as well and take the direction halfway
     #[arg(long)]
     mirror: bool,
@@ -64,7 +68,9 @@ struct Output<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     weights_sha256: Option<&'a str>,
     images: String,
-    landmarks: &'static str,
+    landmarks: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detected: Option<&'a DetectedFaces>,
     mirror: bool,
     report: &'a Report,
 }
@@ -86,7 +92,7 @@ impl Measure {
         weights_sha256: Option<&str>,
         embedder: &mut dyn Embedder,
     ) -> Result<(), Failure> {
-        let set = faces(self, embedder.input_size())?;
+        let (set, detected) = faces(self, embedder.input_size())?;
         let options = RunOptions { folds: None, mirror: self.mirror };
         let (report, scored) = run(&set, embedder, &options, &mut show_progress)?;
         warn_of_small_numbers(&report);
@@ -97,7 +103,11 @@ impl Measure {
             model: model.display().to_string(),
             weights_sha256,
             images: self.images.display().to_string(),
-            landmarks: LANDMARKS,
+            landmarks: match &self.detector {
+                Some(detector) => format!("found by {}", detector.display()),
+                None => GIVEN.to_owned(),
+            },
+            detected: detected.as_ref(),
             mirror: self.mirror,
             report: &report,
         };
@@ -106,18 +116,25 @@ impl Measure {
 }
 
 /// The faces of the chosen folds only: the others need not be there.
-fn faces(args: &Measure, size: u32) -> Result<FaceSet, Failure> {
+fn faces(args: &Measure, size: u32) -> Result<(FaceSet, Option<DetectedFaces>), Failure> {
     let tree = Tree::open(&args.images)?;
     let mut pairs = Pairs::parse(&text(args.pairs.as_deref(), &tree, "pairs.txt")?)?;
     if let Some(folds) = &args.folds {
         pairs = pairs.in_folds(folds)?;
     }
     let landmarks = text(args.landmarks.as_deref(), &tree, "landmarks.tsv")?;
-    let set = FaceSet::new(&tree, pairs, &LandmarkTable::parse(&landmarks)?, size);
+    let mut landmarks = LandmarkTable::parse(&landmarks)?;
+    let mut detected = None;
+    if let Some(path) = &args.detector {
+        let (detector, decoder) = (Detector::load(path)?, Decoder::default());
+        let (found, report) = detect_landmarks(&tree, &pairs, &landmarks, &detector, &decoder)?;
+        (landmarks, detected) = (found, Some(report));
+    }
+    let set = FaceSet::new(&tree, pairs, &landmarks, size);
     if let Err(DatasetError::Broken(images)) = &set {
         images.iter().for_each(|image| log::warn!("{image}"));
     }
-    Ok(set?)
+    Ok((set?, detected))
 }
 
 fn text(named: Option<&Path>, tree: &Tree, name: &'static str) -> Result<String, Failure> {
@@ -163,5 +180,15 @@ fn print(output: &Output, json: bool) -> io::Result<()> {
     writeln!(stdout, "model      {}{mirror}", output.model)?;
     writeln!(stdout, "images     {}", output.images)?;
     writeln!(stdout, "landmarks  {}", output.landmarks)?;
+    if let Some(d) = output.detected {
+        let nme = d.landmark_nme.map_or("-".into(), |v| format!("{:.2} %", v * 100.0));
+        writeln!(
+            stdout,
+            "detected   {} of {} faces ({} of another person), landmarks off by {nme} of the face",
+            d.images - d.missed,
+            d.images,
+            d.other_face
+        )?;
+    }
     writeln!(stdout, "{}", output.report)
 }

@@ -1,16 +1,9 @@
 use super::schedule::LocalTime;
-
-/// Somebody who is enrolled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PersonId(pub u32);
+pub use crate::{embed::Score, gallery::PersonId};
 
 /// One face that the tracker follows from frame to frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackId(pub u64);
-
-/// How alike a probe and a person's templates are: a cosine, −1 to 1, higher for more alike.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-pub struct Score(pub f32);
 
 impl Score {
     /// Whether this is a cosine at all. What is not one (NaN, infinity, 1.5) is the sign of a fault

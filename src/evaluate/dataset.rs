@@ -162,12 +162,21 @@ fn face(
     size: u32,
 ) -> Result<RgbImage, String> {
     let landmarks = landmarks.ok_or("no landmarks for it")?;
+    crop(&picture(tree, path)?, landmarks, size).map_err(|e| e.to_string())
+}
+
+fn picture(tree: &Tree, path: &str) -> Result<RgbImage, String> {
     let bytes = tree.read(path).map_err(|e| match e {
         TreeError::Read { source, .. } => source.to_string(),
         other => other.to_string(),
     })?;
-    let picture = image::load_from_memory(&bytes).map_err(|e| e.to_string())?;
-    crop(&picture.into_rgb8(), landmarks, size).map_err(|e| e.to_string())
+    Ok(image::load_from_memory(&bytes).map_err(|e| e.to_string())?.into_rgb8())
+}
+
+/// The whole picture that a pair names.
+pub(super) fn picture_of(tree: &Tree, id: &ImageId) -> Result<RgbImage, String> {
+    let folder = image_folder(tree).map_err(|e| e.to_string())?;
+    picture(tree, &format!("{folder}{id}"))
 }
 
 impl fmt::Display for BrokenImage {

@@ -41,6 +41,11 @@ impl LandmarkTable {
         Ok(Self(table))
     }
 
+    /// Sets the landmarks of one picture.
+    pub fn insert(&mut self, path: String, landmarks: Landmarks) {
+        self.0.insert(path, landmarks);
+    }
+
     /// The landmarks of one picture.
     pub fn get(&self, path: &str) -> Option<&Landmarks> {
         self.0.get(path)

@@ -5,6 +5,7 @@
 //! the same person from two people. A pair is accepted when its score is at or above the threshold.
 
 mod dataset;
+mod detected;
 mod landmarks;
 mod pairs;
 mod protocol;
@@ -13,6 +14,7 @@ mod roc;
 mod run;
 
 pub use dataset::{BrokenImage, DatasetError, FaceSet, text_in};
+pub use detected::{DetectedFaces, detect_landmarks};
 pub use landmarks::{LandmarkTable, LandmarksError};
 pub use pairs::{Folds, ImageId, Pair, Pairs, PairsError, select_folds};
 pub use protocol::{ProtocolError, Scored};

@@ -1,0 +1,92 @@
+use super::{House, audit::Entry};
+use crate::decision::{AlarmKind, Cause, Evidence, Outcome, Quality, Record};
+use serde_json::{Map, Value, json};
+
+/// What the audit log keeps of a decision.
+pub fn of_record(record: &Record, house: &House) -> Entry {
+    let mut fields = Map::new();
+    let mut add = |key: &str, value: Value| _ = fields.insert(key.to_owned(), value);
+    add("cause", json!(cause(record.cause)));
+    let kind = match record.outcome {
+        Outcome::Granted => "granted",
+        Outcome::Denied(denial) => {
+            add("reason", json!(snake(&format!("{denial:?}"))));
+            "denied"
+        }
+        Outcome::LockoutStarted(length) => {
+            add("seconds", json!(length.as_secs()));
+            "lockout"
+        }
+        Outcome::Locked => "locked",
+        Outcome::Lockdown(on) => {
+            add("on", json!(on));
+            "lockdown"
+        }
+    };
+    if let Some(evidence) = &record.evidence {
+        evidence_into(evidence, house, &mut add);
+    }
+    Entry { kind, fields }
+}
+
+/// What the audit log keeps of an alarm.
+pub fn of_alarm(kind: AlarmKind, raised: bool) -> Entry {
+    let mut fields = Map::new();
+    fields.insert("alarm".into(), json!(snake(&format!("{kind:?}"))));
+    Entry { kind: if raised { "alarm" } else { "alarm_over" }, fields }
+}
+
+fn evidence_into(evidence: &Evidence, house: &House, add: &mut impl FnMut(&str, Value)) {
+    // Rounded: a log for people needs no more, and says less about templates.
+    let rounded = |v: f32| json!((f64::from(v) * 1000.0).round() / 1000.0);
+    add("track", json!(evidence.track.0));
+    if let Some(person) = evidence.person {
+        add("person", json!(person.0));
+        add("name", json!(house.name(person)));
+    }
+    if let Some(score) = evidence.score {
+        add("score", rounded(score.0));
+    }
+    add("threshold", rounded(evidence.threshold.0));
+    if let Some(margin) = evidence.margin {
+        add("margin", rounded(margin.0));
+    }
+    if let Quality::Poor(flaw) = evidence.quality {
+        add("quality", json!(snake(&format!("{flaw:?}"))));
+    }
+}
+
+fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Face => "face",
+        Cause::RequestToExit => "request_to_exit",
+        Cause::Command => "command",
+    }
+}
+
+/// `NotRecognised` to `not_recognised`, up to where a variant's values begin.
+pub fn snake(debug: &str) -> String {
+    let mut text = String::new();
+    for c in debug.chars().take_while(|c| c.is_alphanumeric()) {
+        if c.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(c.to_lowercase());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decision::{Denial, Flaw, Millis};
+
+    #[test]
+    fn a_record_says_what_was_decided_in_plain_words() {
+        let record = |outcome| Record { at: Millis(5), cause: Cause::Face, outcome, evidence: None };
+        let denied = of_record(&record(Outcome::Denied(Denial::PoorQuality(Flaw::TooDark))), &House::default());
+        assert_eq!((denied.kind, &denied.fields["reason"]), ("denied", &json!("poor_quality")));
+        assert_eq!(of_record(&record(Outcome::Granted), &House::default()).kind, "granted");
+        assert_eq!(of_alarm(AlarmKind::ForcedOpen, true).fields["alarm"], json!("forced_open"));
+    }
+}

@@ -1,0 +1,209 @@
+use super::{Clock, House, audit::AuditLog, entry};
+use crate::{
+    decision::{
+        Action, Actions, AlarmKind, Cause, Command, Core, Event, Hint, Millis, Policy, PolicyError,
+        Record, SavedState,
+    },
+    door::{DoorError, Lock},
+    files::write_atomically,
+};
+use serde::{Deserialize, Serialize};
+use std::{fs, path::PathBuf, time::Duration};
+
+/// Carries out what the decision core decides: the one place where a decision moves the strike.
+///
+/// Before the strike is released for a face, the grant is on the disk; where it cannot be, and the
+/// policy asks for it, the strike stays locked.
+pub struct Keeper {
+    core: Core,
+    policy: Policy,
+    lock: Box<dyn Lock>,
+    house: House,
+    audit: Option<AuditLog>,
+    clock: Clock,
+    saved: PathBuf,
+    news: Vec<News>,
+}
+
+/// What happened, for whoever shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// A decision.
+    Decision(Record),
+    /// The strike was released.
+    Unlocked,
+    /// The strike was locked; told once, however often it is.
+    Locked,
+    /// What the person at the door should see.
+    Hint(Hint),
+    /// An alarm began or ended.
+    Alarm(AlarmKind, bool),
+}
+
+/// [`SavedState`] as it lies on the disk.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    misses: u8,
+    lockouts: u8,
+    remaining_ms: u64,
+    lockdown: bool,
+}
+
+impl Keeper {
+    /// A keeper over a strike, which is locked before anything else happens. `saved` is the file that
+    /// the lockout survives a restart in; one that cannot be read counts as a lockdown, so that damage
+    /// opens nothing.
+    ///
+    /// # Errors
+    /// [`PolicyError`].
+    pub fn new(
+        policy: Policy,
+        lock: Box<dyn Lock>,
+        house: House,
+        audit: Option<AuditLog>,
+        clock: Clock,
+        saved: PathBuf,
+        now: Millis,
+    ) -> Result<Self, PolicyError> {
+        let (core, actions) = Core::new(policy, &restore(&saved), now)?;
+        let mut keeper =
+            Self { core, policy, lock, house, audit, clock, saved, news: Vec::new() };
+        keeper.carry_out(actions, now);
+        let writable = keeper.audit.is_some();
+        keeper.tell(Event::Audit { writable }, now);
+        Ok(keeper)
+    }
+
+    /// Tells the core what happened, and does what it says.
+    pub fn tell(&mut self, event: Event, now: Millis) {
+        let actions = self.core.handle(event, now, &self.house);
+        self.carry_out(actions, now);
+    }
+
+    /// When to tell [`Event::Tick`] at the latest.
+    pub fn deadline(&self) -> Option<Millis> {
+        self.core.next_deadline()
+    }
+
+    /// What has happened since this was asked last.
+    pub fn news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The household.
+    pub fn house(&self) -> &House {
+        &self.house
+    }
+
+    /// Takes over a changed household.
+    pub fn set_house(&mut self, house: House) {
+        self.house = house;
+    }
+
+    /// Locks whatever the core thinks, for the end of the program.
+    ///
+    /// # Errors
+    /// The line cannot be driven.
+    pub fn lock(&mut self) -> Result<(), DoorError> {
+        self.lock.lock()
+    }
+
+    fn carry_out(&mut self, actions: Actions, now: Millis) {
+        let recorded = self.record(&actions, now);
+        for action in actions {
+            match action {
+                Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
+                Action::Lock => self.relock(),
+                Action::Record(record) => self.news.push(News::Decision(record)),
+                Action::Hint(hint) => self.news.push(News::Hint(hint)),
+                Action::Alarm { kind, raised } => self.news.push(News::Alarm(kind, raised)),
+                Action::Save(state) => self.save(&state),
+            }
+        }
+    }
+
+    /// Writes what is to be recorded, before anything is done. Whether all of it is on the disk.
+    fn record(&mut self, actions: &Actions, now: Millis) -> bool {
+        let entries = actions.iter().filter_map(|action| match action {
+            Action::Record(record) => Some(entry::of_record(record, &self.house)),
+            Action::Alarm { kind, raised } => Some(entry::of_alarm(*kind, *raised)),
+            _ => None,
+        });
+        let entries: Vec<_> = entries.collect();
+        if entries.is_empty() {
+            return true;
+        }
+        let Some(audit) = &mut self.audit else { return false };
+        let moment = self.clock.moment(now);
+        for entry in entries {
+            if let Err(e) = audit.append(&moment, entry) {
+                log::error!("the audit log cannot be written: {e}");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn unlock(&mut self, cause: Cause, recorded: bool, now: Millis) {
+        if cause == Cause::Face && !recorded && self.policy.faces_need_audit {
+            // The core believes that the door is open now: it is told otherwise.
+            self.tell(Event::Audit { writable: false }, now);
+            self.tell(Event::Command(Command::Lock), now);
+            return;
+        }
+        match self.lock.unlock() {
+            Ok(()) => self.news.push(News::Unlocked),
+            Err(e) => log::error!("the strike cannot be released: {e}"),
+        }
+    }
+
+    fn relock(&mut self) {
+        // A strike that does not lock is the worst there is: try again, then say so at the top of lungs.
+        for attempt in 1..=3 {
+            match self.lock.lock() {
+                Ok(()) => return self.news.push(News::Locked),
+                Err(e) => log::error!("the strike cannot be locked (attempt {attempt} of 3): {e}"),
+            }
+        }
+    }
+
+    fn save(&self, state: &SavedState) {
+        let saved = Saved {
+            misses: state.misses,
+            lockouts: state.lockouts,
+            remaining_ms: u64::try_from(state.remaining.as_millis()).unwrap_or(u64::MAX),
+            lockdown: state.lockdown,
+        };
+        let text = serde_json::to_vec(&saved).expect("plain data");
+        if let Err(e) = write_atomically(&self.saved, &text) {
+            log::error!("{}: {e}; a restart would forget a lockout", self.saved.display());
+        }
+    }
+}
+
+/// What was saved; nothing was on the first start.
+fn restore(path: &PathBuf) -> SavedState {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return SavedState::default(),
+        Err(e) => return damaged(path, &e.to_string()),
+    };
+    match serde_json::from_slice::<Saved>(&text) {
+        Ok(saved) => SavedState {
+            misses: saved.misses,
+            lockouts: saved.lockouts,
+            remaining: Duration::from_millis(saved.remaining_ms),
+            lockdown: saved.lockdown,
+        },
+        Err(e) => damaged(path, &e.to_string()),
+    }
+}
+
+fn damaged(path: &PathBuf, why: &str) -> SavedState {
+    log::error!(
+        "{}: {why}; in lockdown until `facelatch lockdown off`, since a lockout may be lost",
+        path.display()
+    );
+    SavedState { lockdown: true, ..SavedState::default() }
+}
