@@ -94,7 +94,9 @@ impl Measure {
     ) -> Result<(), Failure> {
         let (set, detected) = faces(self, embedder.input_size())?;
         let options = RunOptions { folds: None, mirror: self.mirror };
-        let (report, scored) = run(&set, embedder, &options, &mut show_progress)?;
+        let (report, scored) = run(&set, embedder, &options, &mut |done, total| {
+            show_progress("faces", done, total);
+        })?;
         warn_of_small_numbers(&report);
         if let Some(path) = &self.plot {
             plot(model, &scored, path)?;
@@ -145,11 +147,11 @@ fn text(named: Option<&Path>, tree: &Tree, name: &'static str) -> Result<String,
 }
 
 /// A line that counts up, for a person who watches.
-fn show_progress(done: usize, total: usize) {
+pub(super) fn show_progress(what: &str, done: usize, total: usize) {
     let mut stderr = io::stderr();
     if stderr.is_terminal() {
         let end = if done == total { "\n" } else { "" };
-        let _ = write!(stderr, "\rfaces {done}/{total}{end}");
+        let _ = write!(stderr, "\r{what} {done}/{total}{end}");
     }
 }
 

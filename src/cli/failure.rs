@@ -1,5 +1,7 @@
 use crate::{
-    evaluate::{DatasetError, LandmarksError, PairsError, ProtocolError, RunError},
+    evaluate::{
+        DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
+    },
     files::TreeError,
     model::NetworkError,
     plot::PlotError,
@@ -95,6 +97,12 @@ impl Coded for PairsError {
 }
 
 impl Coded for LandmarksError {
+    fn code(&self) -> u8 {
+        DATA
+    }
+}
+
+impl Coded for DetectionSetError {
     fn code(&self) -> u8 {
         DATA
     }

@@ -4,6 +4,7 @@
 //! those of `sysexits.h`.
 
 mod evaluate;
+mod evaluate_detector;
 mod failure;
 
 pub use evaluate::Measure;
@@ -23,6 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Evaluate(evaluate::Args),
+    EvaluateDetector(evaluate_detector::Args),
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 done, 64 wrong
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
     };
     let done = match cli.command {
         Command::Evaluate(args) => evaluate::evaluate(&args),
+        Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

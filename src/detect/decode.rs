@@ -113,8 +113,7 @@ impl Decoder {
                 continue;
             }
             for (cell, &logit) in found.values[..cells].iter().enumerate() {
-                // Not a number is below every threshold.
-                if !(logit >= least) {
+                if logit.is_nan() || logit < least {
                     continue;
                 }
                 let candidate = Candidate { logit, grid, cell };

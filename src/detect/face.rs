@@ -1,4 +1,5 @@
 use crate::align::Landmarks;
+use serde::Serialize;
 
 /// A rectangle in pixels, by its outer edges: a pixel at integer (x, y) covers x − ½ to x + ½.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,7 +46,7 @@ impl Bounds {
 }
 
 /// How sure the detector is that there is a face, 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize)]
 pub struct DetectionScore(pub f32);
 
 /// A face in a frame.

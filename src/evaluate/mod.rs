@@ -3,9 +3,11 @@
 //! Pairs of pictures come from LFW's `pairs.txt` (Huang et al., "Labeled Faces in the Wild", 2007),
 //! each pair gets a [`Score`](crate::embed::Score), and a [`Report`] says how well one threshold tells
 //! the same person from two people. A pair is accepted when its score is at or above the threshold.
+//! Detectors have a protocol of their own, [`detection_report`].
 
 mod dataset;
 mod detected;
+mod detection;
 mod landmarks;
 mod pairs;
 mod protocol;
@@ -15,6 +17,10 @@ mod run;
 
 pub use dataset::{BrokenImage, DatasetError, FaceSet, text_in};
 pub use detected::{DetectedFaces, detect_landmarks};
+pub use detection::{
+    DetectionPoint, DetectionReport, DetectionSet, DetectionSetError, ManualNme, Nme, PictureTruth,
+    RecallAt, Share, SizeBin, detection_curve, detection_report,
+};
 pub use landmarks::{LandmarkTable, LandmarksError};
 pub use pairs::{Folds, ImageId, Pair, Pairs, PairsError, select_folds};
 pub use protocol::{ProtocolError, Scored};

@@ -105,4 +105,6 @@ fn misfit(landmarks: &Landmarks, fit: &Result<Similarity, AlignError>) -> f32 {
 }
 
 #[cfg(test)]
+mod ordinary;
+#[cfg(test)]
 mod tests;
