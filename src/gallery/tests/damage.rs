@@ -50,6 +50,27 @@ fn a_flipped_bit_anywhere_is_an_error_or_changes_nothing() {
 }
 
 #[test]
+fn after_a_power_cut_everything_is_there_and_damage_does_not_bring_back_what_was_before() {
+    let home = Home::new();
+    household(&home);
+    let mut gallery = home.open().unwrap();
+    gallery.enrol(&name("Eve"), &templates(2, 2), None).unwrap();
+    gallery.set_disabled(PersonId(0), true).unwrap();
+    let written = gallery.contents().unwrap();
+    // What the disk holds while the gallery is open is what a power cut leaves.
+    let crashed = Home::new();
+    fs::copy(home.path("key"), crashed.path("key")).unwrap();
+    fs::copy(home.path("gallery"), crashed.path("gallery")).unwrap();
+    assert_eq!(read(&crashed, |_| {}).unwrap(), written);
+    flips(&crashed, &written, 0..320);
+    flips(
+        &crashed,
+        &written,
+        (320..fs::metadata(home.path("gallery")).unwrap().len() as usize).step_by(509),
+    );
+}
+
+#[test]
 fn a_removed_person_does_not_come_back_by_a_flipped_bit() {
     let home = Home::new();
     household(&home);
