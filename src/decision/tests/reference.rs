@@ -92,7 +92,12 @@ impl Reference {
         people: &People,
     ) -> Checked {
         self.now = self.now.max(now);
-        self.forget_tracks_that_are_gone();
+        let gone = self.tracks_that_are_gone();
+        if let Event::Face(seen) = event
+            && gone.contains(&seen.track)
+        {
+            self.denied.retain(|(track, _)| *track != seen.track);
+        }
         self.history.push((self.now, event));
         for action in did {
             match *action {
@@ -110,6 +115,8 @@ impl Reference {
                 Action::Hint(_) => {}
             }
         }
+        // What ended in this call was recorded in this call.
+        self.denied.retain(|(track, _)| !gone.contains(track));
         self.check_event(event, did)?;
         self.check_strike()
     }
@@ -318,21 +325,16 @@ impl Reference {
         self.may_be_forgotten || self.now.since(self.locked_out_until) >= quiet
     }
 
-    /// A track that was not seen for the gap is another one when it comes back.
-    fn forget_tracks_that_are_gone(&mut self) {
-        let gap = self.policy.attempts.gap;
-        let mut seen: HashMap<TrackId, Millis> = HashMap::new();
-        for (at, event) in self.history.iter().rev().take_while(|(at, _)| self.now.since(*at) < gap)
-        {
+    /// Tracks that were not seen for the gap; should one come back, it is another one.
+    fn tracks_that_are_gone(&self) -> HashSet<TrackId> {
+        let mut last: HashMap<TrackId, Millis> = HashMap::new();
+        for (at, event) in &self.history {
             if let Event::Face(frame) = event {
-                seen.entry(frame.track).or_insert(*at);
+                last.insert(frame.track, *at);
             }
         }
-        // What is recorded as a track ends is told in this very call, so it is forgotten in the
-        // next.
-        let is_new = |track: &TrackId| !seen.contains_key(track);
-        let ended: Vec<_> = self.denied.iter().map(|(track, _)| *track).filter(is_new).collect();
-        self.denied.retain(|(track, _)| !ended.contains(track));
+        last.retain(|_, at| self.now.since(*at) >= self.policy.attempts.gap);
+        last.into_keys().collect()
     }
 }
 
