@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod align;
+pub mod camera;
 pub mod cli;
 pub mod decision;
 pub mod detect;
