@@ -1,3 +1,4 @@
+mod house;
 mod properties;
 mod reference;
 mod stories;

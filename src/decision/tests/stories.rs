@@ -1,120 +1,16 @@
 //! What happens at the door, told as stories: each line says when, what happens, and all that the
 //! core does about it, ticks in between included.
 
-use super::*;
+use super::{
+    house::{CLOSED, House},
+    *,
+};
 
-const CLOSED: Event = Event::DoorContact { open: false };
 const OPENED: Event = Event::DoorContact { open: true };
 const EXIT: Event = Event::RequestToExit { pressed: true };
-const AUDIT: Event = Event::Audit { writable: true };
 const UNLOCK: Event = Event::Command(Command::Unlock);
 const LOCKDOWN: Event = Event::Command(Command::Lockdown(true));
 const RELEASE: Event = Event::Command(Command::Lockdown(false));
-
-/// A house with the default policy, a closed door and an audit that can be written.
-struct House {
-    core: Core,
-    now: u64,
-    saved: SavedState,
-}
-
-impl House {
-    fn new() -> Self {
-        Self::with(Policy::default())
-    }
-
-    fn with(policy: Policy) -> Self {
-        Self::started(policy, SavedState::default(), 0)
-    }
-
-    fn started(policy: Policy, saved: SavedState, now: u64) -> Self {
-        let (core, actions) = Core::new(policy, &saved, Millis(now)).unwrap();
-        assert_eq!(actions[..], [Action::Lock], "the first thing to do");
-        Self { core, now, saved }.at(now, AUDIT, "").at(now, CLOSED, "")
-    }
-
-    /// Pulls the plug; the new clock starts at `now`.
-    fn restarted(self, now: u64) -> Self {
-        Self::started(Policy::default(), self.saved, now)
-    }
-
-    /// At `time` ms this happens, and these are the actions since the line before.
-    #[track_caller]
-    fn at(self, time: u64, event: Event, told: &str) -> Self {
-        self.all(&[(time, event)], told)
-    }
-
-    /// Until `time` ms nothing happens.
-    #[track_caller]
-    fn until(self, time: u64, told: &str) -> Self {
-        self.at(time, Event::Tick, told)
-    }
-
-    /// From `time` ms on a face is seen `count` times, ten times a second.
-    #[track_caller]
-    fn seen(self, time: u64, count: u64, seen: Observation, told: &str) -> Self {
-        let frames: Vec<_> = (0..count).map(|i| (time + i * 100, Event::Face(seen))).collect();
-        self.all(&frames, told)
-    }
-
-    #[track_caller]
-    fn all(mut self, events: &[(u64, Event)], told: &str) -> Self {
-        let mut did = Vec::new();
-        for &(time, event) in events {
-            while let Some(Millis(due)) = self.core.next_deadline().filter(|due| due.0 < time) {
-                assert!(due > self.now, "a deadline of the past");
-                self.handle(Event::Tick, due, true, &mut did);
-            }
-            self.handle(event, time, false, &mut did);
-        }
-        assert_eq!(did.join("; "), told);
-        self
-    }
-
-    fn handle(&mut self, event: Event, time: u64, say_when: bool, did: &mut Vec<String>) {
-        self.now = self.now.max(time);
-        let people = People { lodger_lives_here: true };
-        for action in self.core.handle(event, Millis(time), &people) {
-            if let Action::Save(state) = action {
-                self.saved = state;
-            }
-            let when = if say_when { format!("{time}: ") } else { String::new() };
-            did.push(format!("{when}{}", text(&action)));
-        }
-    }
-}
-
-fn text(action: &Action) -> String {
-    match action {
-        Action::Unlock { cause, until } => format!("unlock for {cause:?} until {}", until.0),
-        Action::Lock => "lock".into(),
-        Action::Record(record) => match record.outcome {
-            Outcome::Granted => "granted".into(),
-            Outcome::Denied(denial) => format!("denied: {denial:?}"),
-            Outcome::LockoutStarted(length) => format!("locked out for {length:?}"),
-            outcome => format!("recorded {outcome:?}"),
-        },
-        Action::Hint(Hint::Wait { until }) => format!("show Wait until {}", until.0),
-        Action::Hint(hint) => format!("show {hint:?}"),
-        Action::Alarm { kind, raised: true } => format!("alarm {kind:?}"),
-        Action::Alarm { kind, raised: false } => format!("no more {kind:?}"),
-        Action::Save(state) => format!("save {}", state_text(state)),
-    }
-}
-
-/// Only what differs from a fresh start.
-fn state_text(state: &SavedState) -> String {
-    [
-        (state.misses > 0).then(|| format!("{} missed", state.misses)),
-        (state.lockouts > 0).then(|| format!("{} lockouts", state.lockouts)),
-        (!state.remaining.is_zero()).then(|| format!("{:?} left", state.remaining)),
-        state.lockdown.then(|| "lockdown".into()),
-    ]
-    .into_iter()
-    .flatten()
-    .reduce(|all, part| format!("{all}, {part}"))
-    .unwrap_or("nothing".into())
-}
 
 fn resident(track: u64) -> Observation {
     face(track, RESIDENT, 0.9)
@@ -264,6 +160,20 @@ fn a_door_held_open_is_warned_of_and_then_alarmed_until_it_closes() {
 }
 
 #[test]
+fn a_house_may_lock_in_the_very_moment_that_the_door_opens_or_let_the_pulse_run_out() {
+    let exit = "unlock for RequestToExit until 3000; granted";
+    for (relock_on_open, opened, later) in
+        [(Some(Duration::ZERO), "lock", ""), (None, "", "3000: lock")]
+    {
+        let strike = StrikePolicy { relock_on_open, ..StrikePolicy::default() };
+        House::with(Policy { strike, ..Policy::default() })
+            .at(0, EXIT, exit)
+            .at(500, OPENED, opened)
+            .until(5_000, later);
+    }
+}
+
+#[test]
 fn a_forced_door_is_alarmed_until_it_closes_and_not_within_the_grace() {
     House::new()
         .at(0, OPENED, "alarm ForcedOpen")
@@ -364,6 +274,14 @@ fn five_strangers_lock_faces_out_and_a_restart_does_not_help_them() {
         "show Wait until 101900; \
             unlock for Face until 104900; granted; save nothing; show Open",
     );
+}
+
+#[test]
+fn a_stranger_who_could_not_get_in_anyway_is_no_miss() {
+    let locked_out = SavedState { remaining: SECOND, ..SavedState::default() };
+    House::started(Policy::default(), locked_out, 0)
+        .seen(0, 10, stranger(1), "show Wait until 1000")
+        .until(1_900, "1000: save nothing; denied: NotRecognised; show Clear");
 }
 
 #[test]
