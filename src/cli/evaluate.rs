@@ -3,7 +3,7 @@ use crate::{
     detect::{Decoder, Detector},
     embed::{Embedder, Network},
     evaluate::{
-        DatasetError, DetectedFaces, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions,
+        CrossPairs, DatasetError, DetectedFaces, Evaluation, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions,
         Scored, detect_landmarks, roc, run, text_in,
     },
     files::Tree,
@@ -53,6 +53,10 @@ pub struct Measure {
     /// Embed every face mirrored as well and take the direction halfway
     #[arg(long)]
     mirror: bool,
+    /// Compare every face with every other as well, and print the thresholds for false match rates
+    /// of 1e-2 to 1e-5
+    #[arg(long)]
+    cross_pairs: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -60,6 +64,9 @@ pub struct Measure {
     #[arg(long, value_name = "NAME")]
     plot: Option<PathBuf>,
 }
+
+/// Rates of false matches that thresholds are given for.
+const RATES: [f64; 4] = [1e-2, 1e-3, 1e-4, 1e-5];
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -73,6 +80,8 @@ struct Output<'a> {
     detected: Option<&'a DetectedFaces>,
     mirror: bool,
     report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cross_pairs: Option<&'a CrossPairs>,
 }
 
 pub fn evaluate(args: &Args) -> Result<(), Failure> {
@@ -93,8 +102,9 @@ impl Measure {
         embedder: &mut dyn Embedder,
     ) -> Result<(), Failure> {
         let (set, detected) = faces(self, embedder.input_size())?;
-        let options = RunOptions { folds: None, mirror: self.mirror };
-        let (report, scored) = run(&set, embedder, &options, &mut |done, total| {
+        let cross = if self.cross_pairs { RATES.to_vec() } else { Vec::new() };
+        let options = RunOptions { folds: None, mirror: self.mirror, cross };
+        let Evaluation { report, scored, cross } = run(&set, embedder, &options, &mut |done, total| {
             show_progress("faces", done, total);
         })?;
         warn_of_small_numbers(&report);
@@ -112,6 +122,7 @@ impl Measure {
             detected: detected.as_ref(),
             mirror: self.mirror,
             report: &report,
+            cross_pairs: cross.as_ref(),
         };
         print(&output, self.json).map_err(|e| Failure::output(&e))
     }
@@ -192,5 +203,15 @@ fn print(output: &Output, json: bool) -> io::Result<()> {
             d.other_face
         )?;
     }
-    writeln!(stdout, "{}", output.report)
+    writeln!(stdout, "{}", output.report)?;
+    let Some(cross) = output.cross_pairs else { return Ok(()) };
+    let CrossPairs { images, genuine, impostor, .. } = cross;
+    writeln!(stdout, "\nall {images} faces against each other: {genuine} genuine, {impostor} impostor")?;
+    writeln!(stdout, "     FMR   threshold      FNMR   false matches")?;
+    for p in &cross.at {
+        let fnmr = p.fnmr * 100.0;
+        let (rate, threshold) = (format!("{:.0e}", p.fmr), p.threshold);
+        writeln!(stdout, "{rate:>8}   {threshold:9.4}   {fnmr:6.2} %   {:13}", p.false_matches)?;
+    }
+    Ok(())
 }

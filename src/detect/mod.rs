@@ -9,10 +9,11 @@ mod decode;
 mod detector;
 mod face;
 mod letterbox;
-pub mod quality;
+mod quality;
 
 pub use contract::{DetectorContract, OUTPUTS};
 pub use decode::{CHANNELS, Decoder, Grid, MAX_CANDIDATES, MAX_FACES, STRIDES, exact_box};
 pub use detector::Detector;
 pub use face::{Bounds, DetectionScore, Face, Faces};
 pub use letterbox::Letterbox;
+pub use quality::{Light, Limits, Pose, Quality, Refusal, assess};

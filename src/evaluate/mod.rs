@@ -5,6 +5,7 @@
 //! the same person from two people. A pair is accepted when its score is at or above the threshold.
 //! Detectors have a protocol of their own, [`detection_report`].
 
+mod cross;
 mod dataset;
 mod detected;
 mod detection;
@@ -15,6 +16,7 @@ mod report;
 mod roc;
 mod run;
 
+pub use cross::{CrossPairs, CrossPoint, cross_pairs};
 pub use dataset::{BrokenImage, DatasetError, FaceSet, text_in};
 pub use detected::{DetectedFaces, detect_landmarks};
 pub use detection::{
@@ -26,4 +28,4 @@ pub use pairs::{Folds, ImageId, Pair, Pairs, PairsError, select_folds};
 pub use protocol::{ProtocolError, Scored};
 pub use report::{Accuracy, FoldReport, Report};
 pub use roc::{RocPoint, TarAtFar, auc, equal_error_rate, roc, tar_at_far, wilson_interval};
-pub use run::{RunError, RunOptions, run};
+pub use run::{Evaluation, RunError, RunOptions, run};

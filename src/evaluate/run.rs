@@ -1,4 +1,4 @@
-use super::{FaceSet, Folds, ImageId, Pairs, PairsError, ProtocolError, Report, Scored};
+use super::{CrossPairs, FaceSet, cross_pairs, Folds, ImageId, Pairs, PairsError, ProtocolError, Report, Scored};
 use crate::embed::{Embedder, Embedding, EmbeddingError};
 use image::{RgbImage, imageops::flip_horizontal};
 use std::{
@@ -10,12 +10,24 @@ use std::{
 const BATCH: usize = 64;
 
 /// How to run an evaluation. The default: all folds, every face as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunOptions {
     /// The folds to measure; all where there is none.
     pub folds: Option<Folds>,
     /// Embed every face mirrored as well and take the direction halfway.
     pub mirror: bool,
+    /// Compare every face with every other as well, for thresholds at these rates of false matches.
+    pub cross: Vec<f64>,
+}
+
+/// What an evaluation found.
+pub struct Evaluation {
+    /// The protocol's figures.
+    pub report: Report,
+    /// Every pair's score.
+    pub scored: Vec<Scored>,
+    /// Where it was asked for.
+    pub cross: Option<CrossPairs>,
 }
 
 /// Why an evaluation stopped.
@@ -61,7 +73,7 @@ pub fn run(
     embedder: &mut dyn Embedder,
     options: &RunOptions,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<(Report, Vec<Scored>), RunError> {
+) -> Result<Evaluation, RunError> {
     if set.size() != embedder.input_size() {
         return Err(RunError::Size { faces: set.size(), network: embedder.input_size() });
     }
@@ -76,7 +88,8 @@ pub fn run(
         score: embeddings[&pair.a].cosine(&embeddings[&pair.b]),
     };
     let scored: Vec<Scored> = pairs.0.iter().map(score).collect();
-    Ok((Report::of(&scored)?, scored))
+    let cross = (!options.cross.is_empty()).then(|| cross_pairs(&embeddings, &options.cross));
+    Ok(Evaluation { report: Report::of(&scored)?, scored, cross })
 }
 
 fn embed<'a>(

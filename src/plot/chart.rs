@@ -32,7 +32,7 @@ const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
 /// A name that every SVG viewer has a font for; the PNG draws it with the font that is built in.
-const FONT: &str = "sans-serif";
+pub(super) const FONT: &str = "sans-serif";
 
 /// Lines over two axes.
 #[derive(Debug, Clone, PartialEq)]
@@ -242,7 +242,7 @@ impl Painter<'_> {
 }
 
 /// Registers the font once for all charts.
-fn built_in_font() -> Result<(), &'static str> {
+pub(super) fn built_in_font() -> Result<(), &'static str> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
     let register =
         || register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_ok();

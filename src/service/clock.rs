@@ -1,9 +1,10 @@
 use crate::{
     decision::{LocalTime, Millis, MinuteOfDay, Weekday},
+    door::monotonic,
     service::audit::{BootId, Moment},
 };
 use jiff::{Timestamp, Zoned};
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path};
 
 /// There while systemd-timesyncd has set the clock since boot.
 const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
@@ -12,9 +13,6 @@ const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
 /// can be trusted.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    start: Instant,
-    /// Since boot, when `start` was taken.
-    up: u64,
     boot: BootId,
 }
 
@@ -25,20 +23,15 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Reads when the machine started.
+    /// Reads which boot this is.
     pub fn new() -> Self {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let seconds = read("/proc/uptime").split(' ').next().and_then(|s| s.parse::<f64>().ok());
-        Self {
-            start: Instant::now(),
-            up: (seconds.unwrap_or(0.0) * 1000.0) as u64,
-            boot: BootId(read("/proc/sys/kernel/random/boot_id").trim().to_owned()),
-        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self { boot: BootId(boot.trim().to_owned()) }
     }
 
     /// Now, since boot.
     pub fn now(&self) -> Millis {
-        Millis(self.up).after(self.start.elapsed())
+        Millis::default().after(monotonic())
     }
 
     /// Every clock there is, for a record of something that happened at `at`.

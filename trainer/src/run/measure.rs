@@ -74,7 +74,9 @@ impl Measurer {
         };
         let lfw = match &self.lfw {
             Some(set) => {
-                Some(evaluate::run(set, &mut embedder, &RunOptions::default(), &mut |_, _| {})?)
+                let options = RunOptions::default();
+                let done = evaluate::run(set, &mut embedder, &options, &mut |_, _| {})?;
+                Some((done.report, done.scored))
             }
             None => None,
         };

@@ -1,0 +1,93 @@
+use super::{
+    failure::{Failure, code},
+    household::{ConfigArg, gallery, model_hash, picture, recogniser},
+};
+use crate::{
+    embed::{Embedding, Score},
+    gallery::{Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_stranger},
+    pipeline::Recogniser,
+    service::wall,
+};
+use std::path::{Path, PathBuf};
+
+/// Enrol somebody from pictures of their face, or add pictures to somebody's.
+///
+/// Up to eight pictures are used: the door compares with each of them, so take them as the person comes
+/// home, with and without glasses, by day and by lamplight.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The person's name
+    name: String,
+    /// A folder of pictures, each with the person's face
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// Add to this person, who is enrolled already
+    #[arg(long)]
+    add: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// How alike the pictures of one person must be, as a share of what the door asks for: samples of
+/// different days are less alike than frames of one moment.
+const AGREEMENT: f32 = 0.6;
+
+pub fn enroll(args: &Args) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let recogniser = recogniser(&config)?;
+    let mut gallery = gallery(&config, model_hash(&recogniser)?, true)?;
+    let name = Name::new(&args.name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
+    let samples = samples(&recogniser, &args.from)?;
+    let threshold = config.recognition.threshold;
+    let added = add(&mut gallery, &name, &samples, threshold, args.add)?;
+    println!("{name} is person {added}, with {} more pictures", samples.len());
+    Ok(())
+}
+
+/// The embeddings of a folder's pictures; those that are not fit are named and left out.
+pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>, Failure> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Failure::input(folder, &e))?;
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let mut samples = Vec::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        match recogniser.probe(&picture(path)?, true) {
+            Ok(probe) if probe.faces > 1 => {
+                log::warn!("{}: {} faces; the picture is left out", path.display(), probe.faces);
+            }
+            Ok(probe) => samples.push(probe.embedding),
+            Err(e) => log::warn!("{}: {e}; the picture is left out", path.display()),
+        }
+    }
+    if samples.is_empty() {
+        let folder = folder.display();
+        return Err(Failure::new(code::DATA, &format!("{folder}: no picture in it is fit to enrol from")));
+    }
+    samples.truncate(MAX_TEMPLATES);
+    Ok(samples)
+}
+
+/// Checks the samples and enrols, or adds to who is enrolled.
+pub fn add(
+    gallery: &mut Gallery,
+    name: &Name,
+    samples: &[Embedding],
+    threshold: f32,
+    to_existing: bool,
+) -> Result<PersonId, Failure> {
+    let known = gallery.list()?.into_iter().find(|person| person.name.reads_like(name));
+    let unfit = |e: crate::gallery::EnrolmentError| Failure::new(code::DATA, &e.to_string());
+    check_agreement(samples, Score(threshold * AGREEMENT)).map_err(unfit)?;
+    let own = known.as_ref().filter(|_| to_existing).map(|person| person.id);
+    check_stranger(samples, &gallery.matcher()?, own, Score(threshold)).map_err(unfit)?;
+    match own {
+        Some(id) => {
+            gallery.add_templates(id, samples)?;
+            Ok(id)
+        }
+        None if to_existing => {
+            Err(Failure::new(code::DATA, &format!("{name} is not enrolled; leave out --add")))
+        }
+        None => Ok(gallery.enrol(name, samples, wall())?),
+    }
+}

@@ -1,0 +1,74 @@
+use super::failure::Failure;
+use crate::{
+    config::{Config, DEFAULT_PATH},
+    detect::Decoder,
+    gallery::{Gallery, Key, ModelHash},
+    pipeline::Recogniser,
+};
+use std::path::{Path, PathBuf};
+
+/// Which configuration a command goes by.
+#[derive(clap::Args)]
+pub struct ConfigArg {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+impl ConfigArg {
+    /// Reads and checks it.
+    pub fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.config
+    }
+}
+
+/// Where a file of ours is: under the working folder while developing, else where packages put it.
+pub fn shipped(name: &str) -> PathBuf {
+    let here = PathBuf::from(name);
+    if here.exists() { here } else { Path::new("/usr/share/facelatch").join(name) }
+}
+
+/// Both networks of a configuration.
+pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
+    let models = &config.models;
+    let decoder = Decoder { threshold: models.least_detection, ..Decoder::default() };
+    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, config.quality)?)
+}
+
+/// The hash that ties a gallery to the embedding network.
+pub fn model_hash(recogniser: &Recogniser) -> Result<ModelHash, Failure> {
+    let text = &recogniser.network().contract().weights_sha256;
+    ModelHash::from_hex(text).ok_or_else(|| {
+        Failure::new(super::code::DATA, "the embedding network's weights_sha256 is no SHA-256; export it again")
+    })
+}
+
+/// The gallery of a configuration; an empty one is made where there is none and `create` says so.
+pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Gallery, Failure> {
+    let folder = &config.state.folder;
+    let key = match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
+        Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
+            Key::from_credential(&folder)?
+        }
+        _ => Key::load_or_create(&folder.join("gallery.key"))?,
+    };
+    let path = folder.join("gallery.redb");
+    if create && !path.exists() {
+        return Ok(Gallery::create(&path, key, model)?);
+    }
+    Ok(Gallery::open(&path, key, model)?)
+}
+
+/// A picture file.
+pub fn picture(path: &Path) -> Result<image::RgbImage, Failure> {
+    let bytes = std::fs::read(path).map_err(|e| Failure::input(path, &e))?;
+    let picture = image::load_from_memory(&bytes).map_err(|e| {
+        Failure::new(super::code::DATA, &format!("{}: {e}; name a JPEG, PNG or WebP picture", path.display()))
+    })?;
+    Ok(picture.into_rgb8())
+}

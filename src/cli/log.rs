@@ -1,0 +1,52 @@
+use super::{failure::{Failure, code}, household::ConfigArg};
+use crate::{
+    gallery::PersonId,
+    service::audit::{Filter, Head, read, verify},
+};
+use std::io::{self, Write};
+
+/// Show what happened at the door, or check that nobody changed the record of it.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Check the whole chain of hashes
+    #[arg(long)]
+    verify: bool,
+    /// With --verify: a `number:hash` noted elsewhere, that the log must still have
+    #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
+    anchor: Option<Head>,
+    /// Only this kind: granted, denied, alarm, …
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only this person's number
+    #[arg(long)]
+    person: Option<u32>,
+    /// Print the records as they are, JSON lines
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub fn log(args: &Args) -> Result<(), Failure> {
+    let folder = args.config.load()?.state.folder.join("audit");
+    let broken = |e: crate::service::audit::VerifyError| Failure::new(code::DATA, &e.to_string());
+    if args.verify {
+        let found = verify(&folder, args.anchor).map_err(broken)?;
+        println!("{} records in {} files, nothing changed", found.records, found.files);
+        return Ok(());
+    }
+    let filter = Filter { since: None, kind: args.kind.clone(), person: args.person.map(PersonId) };
+    let mut out = io::stdout().lock();
+    for record in read(&folder, filter).map_err(broken)? {
+        let record = record.map_err(broken)?;
+        let written = if args.json {
+            serde_json::to_writer(&mut out, &record).map_err(io::Error::from).and_then(|()| writeln!(out))
+        } else {
+            let wall = record.wall.map_or("no clock            ".into(), |wall| format!("{wall:.0}"));
+            let fields: Vec<_> = record.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            writeln!(out, "{:>6}  {wall}  {:<10} {}", record.seq, record.kind, fields.join(" "))
+        };
+        written.map_err(|e| Failure::output(&e))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+use super::{
+    failure::{Failure, code},
+    household::{ConfigArg, gallery, model_hash, recogniser},
+};
+use crate::{
+    gallery::{Gallery, Name, PersonId},
+    service::timetable,
+};
+use std::io::{self, Write};
+
+/// List the enrolled people, or change who is let in when.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Print JSON instead of a table
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Everybody
+    List,
+    /// Keep somebody known, but not let in
+    Disable { person: String },
+    /// Let somebody in again
+    Enable { person: String },
+    /// Take somebody out, templates and all
+    Remove { person: String },
+    /// Give somebody another name
+    Rename { person: String, name: String },
+    /// Say when somebody is let in: `Mon-Fri 08:00-18:00; Sat 10:00-12:00`, or `always`
+    Schedule { person: String, times: String },
+}
+
+pub fn people(args: &Args) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let mut gallery = gallery(&config, model_hash(&recogniser(&config)?)?, false)?;
+    match args.what.as_ref().unwrap_or(&What::List) {
+        What::List => {}
+        What::Disable { person } => {
+            let id = find(&gallery, person)?;
+            gallery.set_disabled(id, true)?;
+        }
+        What::Enable { person } => {
+            let id = find(&gallery, person)?;
+            gallery.set_disabled(id, false)?;
+        }
+        What::Remove { person } => {
+            let id = find(&gallery, person)?;
+            gallery.remove(id)?;
+        }
+        What::Rename { person, name } => {
+            let id = find(&gallery, person)?;
+            let name = Name::new(name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
+            gallery.rename(id, &name)?;
+        }
+        What::Schedule { person, times } => {
+            let id = find(&gallery, person)?;
+            let times = Some(times.as_str()).filter(|times| *times != "always");
+            if let Some(times) = times {
+                timetable(times).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
+            }
+            gallery.set_schedule(id, times)?;
+        }
+    }
+    list(&gallery, args.json)
+}
+
+/// By number or by name.
+fn find(gallery: &Gallery, person: &str) -> Result<PersonId, Failure> {
+    let people = gallery.list()?;
+    let number = person.parse().ok().map(PersonId);
+    let name = Name::new(person).ok();
+    let found = people.iter().find(|p| {
+        Some(p.id) == number || name.as_ref().is_some_and(|name| p.name.reads_like(name))
+    });
+    found.map(|p| p.id).ok_or_else(|| {
+        let text = format!("{person}: nobody of that name or number; `facelatch people` lists them");
+        Failure::new(code::USAGE, &text)
+    })
+}
+
+fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
+    let people = gallery.list()?;
+    let mut out = io::stdout().lock();
+    let written = if json {
+        serde_json::to_writer_pretty(&mut out, &people)
+            .map_err(io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        people.iter().try_for_each(|p| {
+            let state = if p.disabled { "disabled" } else { p.schedule.as_deref().unwrap_or("always") };
+            writeln!(out, "{:>4}  {:<24} {} pictures  {state}", p.id, p.name.as_str(), p.templates)
+        })
+    };
+    written.map_err(|e| Failure::output(&e))
+}

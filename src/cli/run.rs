@@ -1,0 +1,128 @@
+use super::{
+    failure::{Failure, code},
+    household::{self, ConfigArg},
+};
+use crate::{
+    camera::{Fps, Pace, Wanted},
+    config::Config,
+    decision::Millis,
+    door::{BoundedLock, InputWiring},
+    service::{Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, stop_on_signals},
+};
+use std::{fs, time::Duration};
+
+/// Watch the door: the daemon, in the foreground, as systemd runs it.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Beyond the longest that the policy releases the strike, the guard locks by itself.
+const GUARD: Duration = Duration::from_secs(2);
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    // The strike first: whatever fails later, it is locked.
+    let most = config.door.longest.0.max(config.door.pulse.0) + GUARD;
+    let lock = BoundedLock::new(config.door.lock.open()?, most)?;
+    let recogniser = household::recogniser(&config)?;
+    let gallery = household::gallery(&config, household::model_hash(&recogniser)?, true)?;
+    let house = House::of(&gallery)?;
+    // Nobody else can change the gallery while it is open, and the daemon has what it needs.
+    drop(gallery);
+    let clock = Clock::new();
+    log_what_holds(&config, &house);
+    let audit = audit(&config, &clock);
+    let saved = config.state.folder.join("lockout.json");
+    let keeper =
+        Keeper::new(config.policy(), Box::new(lock), house, audit, clock.clone(), saved, clock.now())
+            .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let wiring = InputWiring {
+        contact: config.door.contact.clone(),
+        rex: config.door.exit_button.clone(),
+        tamper: config.door.tamper.clone(),
+    };
+    let inputs = (!wiring.is_empty()).then(|| wiring.open()).transpose()?;
+    let stop = stop_on_signals()
+        .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
+    let camera = config.camera.clone();
+    let fps = Fps::new(f64::from(camera.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let wanted = Wanted { width: camera.width, height: camera.height, fps };
+    let mut systemd = Systemd::default();
+    let names = keeper.house().clone();
+    Daemon::new(keeper, clock, stop).run(
+        move || camera.source.open(&wanted, Pace::Real),
+        recogniser,
+        inputs,
+        &mut |now, news| news.iter().for_each(|news| tell(now, news, &names)),
+        &mut || systemd.alive(),
+    )?;
+    log::info!("stopped, and locked");
+    Ok(())
+}
+
+/// The audit log; `None`, with the reason in the log, where it cannot be written.
+fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
+    let folder = config.state.folder.join("audit");
+    let opened = fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
+        AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
+            .map_err(|e| e.to_string())
+    });
+    match opened {
+        Ok(log) => {
+            log::info!("audit log at {}", log.head());
+            Some(log)
+        }
+        Err(why) => {
+            log::error!("{why}; no face opens the door until that is mended and the daemon restarted");
+            None
+        }
+    }
+}
+
+fn log_what_holds(config: &Config, house: &House) {
+    let r = &config.recognition;
+    log::info!(
+        "{} people enrolled; threshold {}, margin {}, {} of {} frames within {:?}",
+        house.matcher().len(), r.threshold, r.margin, r.votes_needed, r.votes_of, r.votes_within.0
+    );
+    log::warn!(
+        "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
+    );
+}
+
+fn tell(now: Millis, news: &News, house: &House) {
+    match news {
+        News::Decision(record) => {
+            let who = record.evidence.and_then(|e| e.person).and_then(|p| house.name(p));
+            log::info!("{:?} for {:?} ({})", record.outcome, record.cause, who.unwrap_or("-"));
+        }
+        News::Unlocked => log::info!("strike released"),
+        News::Locked => log::info!("strike locked"),
+        News::Hint(hint) => log::debug!("{}: {hint:?}", now.0),
+        News::Alarm(kind, true) => log::error!("ALARM: {kind:?}"),
+        News::Alarm(kind, false) => log::info!("alarm over: {kind:?}"),
+    }
+}
+
+/// Tells systemd that the door is watched: ready after the first frame, alive with each.
+#[derive(Default)]
+struct Systemd {
+    ready: bool,
+}
+
+impl Systemd {
+    fn alive(&mut self) {
+        use sd_notify::NotifyState::{Ready, Status, Watchdog};
+        // Without systemd there is nobody to tell, which is no error.
+        let _ = match self.ready {
+            true => sd_notify::notify(&[Watchdog]),
+            false => {
+                log::info!("the first frame is through: watching the door");
+                sd_notify::notify(&[Ready, Watchdog, Status("watching the door")])
+            }
+        };
+        self.ready = true;
+    }
+}

@@ -1,0 +1,225 @@
+use super::{Clock, Keeper, News};
+use crate::{
+    camera::{CameraError, FrameSource, Reopening, Seen as Look},
+    decision::{Event, Millis},
+    door::{DoorError, InputEvent, InputKind, Inputs},
+    gallery::Matcher,
+    model::NetworkError,
+    pipeline::Recogniser,
+};
+use std::{
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+/// What the threads tell the one that decides.
+enum Message {
+    Event(Event, Millis),
+    /// A frame was looked at: the sign of life that the watchdog waits for.
+    Frame,
+    Failed(DaemonError),
+}
+
+/// Why the daemon ends.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The camera, for a reason that trying again does not mend.
+    #[error(transparent)]
+    Camera(#[from] CameraError),
+    /// A network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The strike or an input.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+    /// A thread ended that should not have.
+    #[error("the thread that {0} has ended; look for a panic above")]
+    Thread(&'static str),
+}
+
+/// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
+const QUEUE: usize = 32;
+
+/// The longest that nothing is told: the clock's minute must be.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+/// The live loop: one thread looks, one feels the inputs, and this one decides.
+pub struct Daemon {
+    keeper: Keeper,
+    clock: Clock,
+    matcher: Arc<RwLock<Arc<Matcher>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Daemon {
+    /// A daemon over a keeper that has locked the strike already.
+    pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
+        let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
+        Self { keeper, clock, matcher, stop }
+    }
+
+    /// Runs until told to stop, or until something is broken for good; the strike is locked then.
+    /// `tell` hears what happens, and `alive` each time a frame was looked at.
+    ///
+    /// # Errors
+    /// [`DaemonError`].
+    pub fn run<F>(
+        mut self,
+        cameras: F,
+        recogniser: Recogniser,
+        inputs: Option<Box<dyn Inputs>>,
+        tell: &mut dyn FnMut(Millis, &[News]),
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), DaemonError>
+    where
+        F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
+    {
+        let (sender, receiver) = sync_channel(QUEUE);
+        self.start_eyes(cameras, recogniser, sender.clone());
+        if let Some(inputs) = inputs {
+            self.start_inputs(inputs, sender.clone());
+        }
+        drop(sender);
+        let ended = self.decide(&receiver, tell, alive);
+        self.stop.store(true, Ordering::Relaxed);
+        let locked = self.keeper.lock();
+        ended.and(locked.map_err(DaemonError::from))
+    }
+
+    fn decide(
+        &mut self,
+        receiver: &Receiver<Message>,
+        tell: &mut dyn FnMut(Millis, &[News]),
+        alive: &mut dyn FnMut(),
+    ) -> Result<(), DaemonError> {
+        let mut told_time = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = self.clock.now();
+            if told_time.is_none_or(|at| now.since(at) >= HEARTBEAT) {
+                self.keeper.tell(Event::Clock(self.clock.local()), now);
+                told_time = Some(now);
+            }
+            let until = self.keeper.deadline().map_or(HEARTBEAT, |due| due.since(now));
+            match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
+                Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
+                Ok(Message::Frame) => alive(),
+                Ok(Message::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
+                Err(RecvTimeoutError::Disconnected) => return Err(DaemonError::Thread("looks")),
+            }
+            let news = self.keeper.news();
+            if !news.is_empty() {
+                tell(self.clock.now(), &news);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_eyes<F>(&self, cameras: F, mut recogniser: Recogniser, sender: SyncSender<Message>)
+    where
+        F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
+    {
+        let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
+        let matcher = Arc::clone(&self.matcher);
+        thread::spawn(move || {
+            let mut camera = Reopening::new(cameras);
+            while !stop.load(Ordering::Relaxed) {
+                let looked = look(&mut camera, &mut recogniser, &matcher, &clock, &sender);
+                if let Err(error) = looked {
+                    let _ = sender.send(Message::Failed(error));
+                    return;
+                }
+            }
+        });
+    }
+
+    fn start_inputs(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message>) {
+        let stop = Arc::clone(&self.stop);
+        thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                let message = match inputs.poll(Duration::from_millis(200)) {
+                    Ok(None) => continue,
+                    Ok(Some(InputEvent { kind, at })) => {
+                        Message::Event(event_of(kind), Millis::default().after(at))
+                    }
+                    Err(e) => Message::Failed(e.into()),
+                };
+                let failed = matches!(message, Message::Failed(_));
+                if sender.send(message).is_err() || failed {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// What the decision core is told of an input.
+pub(super) fn event_of(kind: InputKind) -> Event {
+    match kind {
+        InputKind::DoorContact { open } => Event::DoorContact { open },
+        InputKind::RequestToExit { pressed } => Event::RequestToExit { pressed },
+        InputKind::Tamper { active } => Event::Tamper { active },
+    }
+}
+
+/// One frame, or one wait for the camera to come back.
+fn look<F>(
+    camera: &mut Reopening<F>,
+    recogniser: &mut Recogniser,
+    matcher: &RwLock<Arc<Matcher>>,
+    clock: &Clock,
+    sender: &SyncSender<Message>,
+) -> Result<(), DaemonError>
+where
+    F: FnMut() -> Result<Box<dyn FrameSource>, CameraError>,
+{
+    let say = |event| {
+        let _ = sender.send(Message::Event(event, clock.now()));
+    };
+    let frame = match camera.next(Duration::from_millis(clock.now().0))? {
+        Look::Frame(frame) => frame,
+        Look::Back(frame) => {
+            log::info!("the camera is there");
+            say(Event::Camera { up: true });
+            frame
+        }
+        Look::Lost { error, retry_in } => {
+            log::warn!("no camera: {error}");
+            say(Event::Camera { up: false });
+            thread::sleep(retry_in);
+            return Ok(());
+        }
+        Look::Absent { retry_in } => {
+            thread::sleep(retry_in);
+            return Ok(());
+        }
+    };
+    let now = clock.now();
+    let matcher = Arc::clone(&matcher.read().unwrap_or_else(|e| e.into_inner()));
+    let seen = recogniser.look(&frame.pixels, now, &matcher)?;
+    if seen.is_empty() {
+        say(Event::NoFace);
+    }
+    for face in &seen {
+        let _ = sender.send(Message::Event(Event::Face(face.observation), now));
+    }
+    let _ = sender.send(Message::Frame);
+    Ok(())
+}
+
+/// A flag that SIGINT and SIGTERM set.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub fn stop_on_signals() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
