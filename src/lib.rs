@@ -8,6 +8,7 @@
 pub mod align;
 pub mod cli;
 pub mod detect;
+pub mod door;
 pub mod embed;
 pub mod evaluate;
 pub mod files;
