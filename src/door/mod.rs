@@ -1,6 +1,6 @@
 //! The strike and the inputs beside it: lines that are written and read here and nowhere else.
 //!
-//! A [`LockSpec`] opens a [`Lock`], an `InputWiring` opens [`Inputs`]; both are texts in the
+//! A [`LockSpec`] opens a [`Lock`], an [`InputWiring`] opens [`Inputs`]; both are texts in the
 //! configuration. A [`BoundedLock`] goes around every strike that a person can be on either side of.
 //!
 //! # What a destructor cannot promise
@@ -26,10 +26,15 @@
 //! as well, and which does no more than open the strike's line, and so drive it inactive.
 
 mod bounded;
+mod cdev;
 mod clock;
 mod debounce;
+mod debounced;
 mod error;
 mod input;
+mod open;
+#[cfg(feature = "rppal")]
+mod raspberry;
 mod script;
 mod sim;
 mod spec;
@@ -39,6 +44,7 @@ pub use clock::monotonic;
 pub use debounce::{Debouncer, Settled};
 pub use error::DoorError;
 pub use input::{InputEvent, InputKind, InputRole, Inputs};
+pub use open::InputWiring;
 pub use script::{Script, ScriptError, ScriptFault, ScriptedInputs};
 pub use sim::{SimInputs, SimLock, SimPanel, SimTimeline, StrikeState};
 pub use spec::{
