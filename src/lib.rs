@@ -10,6 +10,7 @@ pub mod camera;
 pub mod cli;
 pub mod decision;
 pub mod detect;
+pub mod door;
 pub mod embed;
 pub mod evaluate;
 pub mod files;

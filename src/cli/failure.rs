@@ -1,4 +1,9 @@
 use crate::{
+    camera::CameraError,
+    config::ConfigError,
+    door::DoorError,
+    gallery::{GalleryError, KeyError},
+    service::{DaemonError, ReplayError, audit::AuditError},
     evaluate::{
         DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
     },
@@ -26,7 +31,7 @@ pub mod code {
     pub const CONFIG: u8 = 78;
 }
 
-use code::{CANNOT_CREATE, DATA, IO, NO_INPUT, SOFTWARE, USAGE};
+use code::{CANNOT_CREATE, CONFIG, DATA, IO, NO_INPUT, SOFTWARE, USAGE};
 
 /// What ends a command early: one line for the user, and the exit code for scripts.
 #[derive(Debug)]
@@ -136,6 +141,65 @@ impl Coded for PlotError {
         match self {
             Self::Write { .. } => CANNOT_CREATE,
             Self::Draw { .. } => SOFTWARE,
+        }
+    }
+}
+
+impl Coded for ConfigError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Read { .. } => NO_INPUT,
+            Self::Parse { .. } | Self::Policy { .. } => CONFIG,
+        }
+    }
+}
+
+impl Coded for CameraError {
+    fn code(&self) -> u8 {
+        NO_INPUT
+    }
+}
+
+impl Coded for DoorError {
+    fn code(&self) -> u8 {
+        CANNOT_CREATE
+    }
+}
+
+impl Coded for GalleryError {
+    fn code(&self) -> u8 {
+        DATA
+    }
+}
+
+impl Coded for KeyError {
+    fn code(&self) -> u8 {
+        NO_INPUT
+    }
+}
+
+impl Coded for AuditError {
+    fn code(&self) -> u8 {
+        CANNOT_CREATE
+    }
+}
+
+impl Coded for ReplayError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Camera(e) => e.code(),
+            Self::Network(e) => e.code(),
+        }
+    }
+}
+
+impl Coded for DaemonError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Camera(e) => e.code(),
+            Self::Network(e) => e.code(),
+            Self::Door(e) => e.code(),
+            Self::Thread(_) => SOFTWARE,
         }
     }
 }

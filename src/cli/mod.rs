@@ -3,14 +3,24 @@
 //! Results go to standard output; errors, warnings and progress to standard error. Exit codes are
 //! those of `sysexits.h`.
 
+mod check_config;
+mod compare;
+mod demo;
+mod doctor;
+mod enroll;
 mod evaluate;
 mod evaluate_detector;
 mod failure;
+mod household;
+mod lock;
+mod log;
+mod people;
+mod run;
 
 pub use evaluate::Measure;
 pub use failure::{Failure, code};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Opens a door for the right face.
@@ -23,17 +33,33 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::Args),
+    Demo(demo::Args),
+    Enroll(enroll::Args),
+    People(people::Args),
+    Verify(compare::Verify),
+    Identify(compare::Identify),
+    Log(log::Args),
+    Lock(lock::Args),
+    CheckConfig(check_config::Args),
+    Doctor(doctor::Args),
     Evaluate(evaluate::Args),
     EvaluateDetector(evaluate_detector::Args),
+    /// Print the manual page
+    Man,
+    /// Print a completion script for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 done, 64 wrong
-/// usage, 65 bad data, 66 missing input, 70 a fault in the software, 73 or 74 cannot write.
+/// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in the software, 73 or 74 cannot write.
 ///
-/// What `RUST_LOG` lets through is logged to standard error; warnings are unless it says otherwise.
+/// What `RUST_LOG` lets through is logged to standard error; warnings are unless it says otherwise,
+/// and what `run` does.
 pub fn main() -> ExitCode {
-    let level = env_logger::Env::default().default_filter_or("warn");
-    env_logger::Builder::from_env(level).format_timestamp(None).format_target(false).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
@@ -43,15 +69,45 @@ pub fn main() -> ExitCode {
             return code.into();
         }
     };
-    let done = match cli.command {
-        Command::Evaluate(args) => evaluate::evaluate(&args),
-        Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args),
+    let level = match cli.command {
+        Command::Run(_) => "info",
+        _ => "warn",
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let level = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(level).format_timestamp(None).format_target(false).init();
+    match perform(cli.command) {
+        Ok(code) => code.into(),
         Err(failure) => {
             eprintln!("facelatch: {}", failure.message);
             failure.code.into()
         }
     }
+}
+
+/// The exit code of a command that did what it was asked to.
+fn perform(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Verify(args) => return compare::verify(&args),
+        Command::Identify(args) => return compare::identify(&args),
+        Command::Run(args) => run::run(&args)?,
+        Command::Demo(args) => demo::demo(&args)?,
+        Command::Enroll(args) => enroll::enroll(&args)?,
+        Command::People(args) => people::people(&args)?,
+        Command::Log(args) => log::log(&args)?,
+        Command::Lock(args) => lock::lock(&args)?,
+        Command::CheckConfig(args) => check_config::check_config(&args)?,
+        Command::Doctor(args) => doctor::doctor(&args)?,
+        Command::Evaluate(args) => evaluate::evaluate(&args)?,
+        Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args)?,
+        Command::Man => clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map_err(|e| Failure::output(&e))?,
+        Command::Completions { shell } => clap_complete::generate(
+            shell,
+            &mut Cli::command(),
+            "facelatch",
+            &mut std::io::stdout(),
+        ),
+    }
+    Ok(0)
 }

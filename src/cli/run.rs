@@ -24,7 +24,7 @@ const GUARD: Duration = Duration::from_secs(2);
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     // The strike first: whatever fails later, it is locked.
-    let most = config.door.longest.0.max(config.door.pulse.0) + GUARD;
+    let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
     let recogniser = household::recogniser(&config)?;
     let gallery = household::gallery(&config, household::model_hash(&recogniser)?, true)?;
@@ -38,12 +38,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let keeper =
         Keeper::new(config.policy(), Box::new(lock), house, audit, clock.clone(), saved, clock.now())
             .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let door = &config.door;
+    let any = door.contact.is_some() || door.exit_button.is_some() || door.tamper.is_some();
     let wiring = InputWiring {
-        contact: config.door.contact.clone(),
-        rex: config.door.exit_button.clone(),
-        tamper: config.door.tamper.clone(),
+        door_contact: door.contact.clone(),
+        request_to_exit: door.exit_button.clone(),
+        tamper: door.tamper.clone(),
     };
-    let inputs = (!wiring.is_empty()).then(|| wiring.open()).transpose()?;
+    let inputs = any.then(|| wiring.open()).transpose()?;
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let camera = config.camera.clone();

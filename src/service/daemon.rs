@@ -139,13 +139,20 @@ impl Daemon {
     }
 
     fn start_inputs(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message>) {
-        let stop = Arc::clone(&self.stop);
+        let (stop, clock) = (Arc::clone(&self.stop), self.clock.clone());
         thread::spawn(move || {
+            let mut button_known = false;
             while !stop.load(Ordering::Relaxed) {
                 let message = match inputs.poll(Duration::from_millis(200)) {
                     Ok(None) => continue,
-                    Ok(Some(InputEvent { kind, at })) => {
-                        Message::Event(event_of(kind), Millis::default().after(at))
+                    // A button that is held when the daemon starts is a stuck one, not a request.
+                    Ok(Some(InputEvent { kind, .. })) if first_press(kind, &mut button_known) => {
+                        log::warn!("the exit button is pressed already; it counts once released");
+                        continue;
+                    }
+                    // The time of its edge may lie before what the core was told already.
+                    Ok(Some(InputEvent { kind, .. })) => {
+                        Message::Event(event_of(kind), clock.now())
                     }
                     Err(e) => Message::Failed(e.into()),
                 };
@@ -158,8 +165,14 @@ impl Daemon {
     }
 }
 
+/// Whether this is the exit button's first report, and says that it is pressed.
+fn first_press(kind: InputKind, known: &mut bool) -> bool {
+    let InputKind::RequestToExit { pressed } = kind else { return false };
+    !std::mem::replace(known, true) && pressed
+}
+
 /// What the decision core is told of an input.
-pub(super) fn event_of(kind: InputKind) -> Event {
+pub fn event_of(kind: InputKind) -> Event {
     match kind {
         InputKind::DoorContact { open } => Event::DoorContact { open },
         InputKind::RequestToExit { pressed } => Event::RequestToExit { pressed },

@@ -10,8 +10,13 @@ mod replay;
 mod timetable;
 
 pub use clock::{Clock, wall};
-pub use daemon::{Daemon, DaemonError, stop_on_signals};
+pub use daemon::{Daemon, DaemonError, event_of, stop_on_signals};
 pub use house::House;
 pub use keeper::{Keeper, News};
-pub use replay::replay;
+pub use replay::{ReplayError, replay};
+/// How large the audit log may grow, as the configuration says.
+pub fn audit_limits(config: &crate::config::Audit) -> audit::Limits {
+    audit::Limits { file_bytes: config.file_kib << 10, files: config.files }
+}
+
 pub use timetable::{TimetableError, timetable};
