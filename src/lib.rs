@@ -8,6 +8,7 @@
 pub mod align;
 pub mod camera;
 pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod detect;
 pub mod door;
@@ -17,5 +18,6 @@ pub mod files;
 pub mod gallery;
 pub mod model;
 mod parallel;
+pub mod pipeline;
 pub mod plot;
 pub mod service;

@@ -157,10 +157,14 @@ fn any_embedder_is_measured_and_a_faulty_one_is_stopped() {
     let set = FaceSet::lfw(&Tree::open(&dir.path().join("faces")).unwrap(), tiny::SIZE).unwrap();
     let measure = |size, lost, mirror, folds: &str| {
         let mut embedder = LeftEdge { size, crops: 0, lost };
-        let options = RunOptions { folds: select_folds(folds).ok(), mirror };
+        let options = RunOptions { folds: select_folds(folds).ok(), mirror, cross: vec![0.5] };
         let mut last = (0, 0);
         let done = run(&set, &mut embedder, &options, &mut |done, all| last = (done, all));
-        done.map(|(report, scored)| (report.pairs(), scored.len(), last, embedder.crops))
+        done.map(|done| {
+            let faces = done.cross.unwrap().images;
+            assert_eq!(faces, last.1, "every face is compared with every other");
+            (done.report.pairs(), done.scored.len(), last, embedder.crops)
+        })
     };
     // Three people, two pictures of each in a fold.
     assert_eq!(measure(tiny::SIZE, 0, false, "all").unwrap(), (18, 18, (18, 18), 18));

@@ -68,7 +68,8 @@ fn tell(path: &Path, probe: &Probe, house: &House, config: &Config, json: bool) 
     let threshold = config.recognition.threshold;
     let margin = found.and_then(|m| Some(m.best.score.0 - m.second?.score.0));
     let known = found.filter(|m| {
-        m.best.score.0 >= threshold && margin.is_none_or(|margin| margin >= config.recognition.margin)
+        m.best.score.0 >= threshold
+            && margin.is_none_or(|margin| margin >= config.recognition.margin)
     });
     let name = known.and_then(|m| house.name(m.best.id));
     let score = found.map(|m| m.best.score.0);

@@ -48,7 +48,8 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
 
     println!("Enrolling");
     let model = household::model_hash(&recogniser)?;
-    let mut gallery = Gallery::create(&scratch.path().join("gallery.redb"), Key::generate()?, model)?;
+    let mut gallery =
+        Gallery::create(&scratch.path().join("gallery.redb"), Key::generate()?, model)?;
     for (name, folder) in residents(&frames.join("enrol"))? {
         let samples = enroll::samples(&recogniser, &folder)?;
         enroll::add(&mut gallery, &name, &samples, config.recognition.threshold, false)?;
@@ -81,7 +82,8 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
 }
 
 fn fps() -> Result<crate::camera::Fps, Failure> {
-    crate::camera::Fps::new(f64::from(FPS)).map_err(|e| Failure::new(code::SOFTWARE, &e.to_string()))
+    crate::camera::Fps::new(f64::from(FPS))
+        .map_err(|e| Failure::new(code::SOFTWARE, &e.to_string()))
 }
 
 fn residents(folder: &Path) -> Result<Vec<(Name, PathBuf)>, Failure> {
@@ -115,9 +117,8 @@ fn keeper(
 
 fn script(path: &Path) -> Result<Vec<(Duration, Event)>, Failure> {
     let text = fs::read_to_string(path).map_err(|e| Failure::input(path, &e))?;
-    let script: Script = text
-        .parse()
-        .map_err(|e| Failure::new(code::DATA, &format!("{}: {e}", path.display())))?;
+    let script: Script =
+        text.parse().map_err(|e| Failure::new(code::DATA, &format!("{}: {e}", path.display())))?;
     Ok(script.steps().iter().map(|(at, kind)| (*at, event_of(*kind))).collect())
 }
 

@@ -31,15 +31,22 @@ pub fn doctor(args: &Args) -> Result<(), Failure> {
     };
     let recogniser = household::recogniser(&config);
     let model = recogniser.as_ref().ok().map(household::model_hash);
-    check("networks", recogniser.as_ref().map(|r| r.network().contract().backbone.clone()).map_err(copy));
+    check(
+        "networks",
+        recogniser.as_ref().map(|r| r.network().contract().backbone.clone()).map_err(copy),
+    );
     if let Some(Ok(model)) = model {
         let gallery = household::gallery(&config, model, false);
-        check("gallery", gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len()))));
+        check(
+            "gallery",
+            gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len()))),
+        );
     }
     check("camera", camera(&config));
     check("strike", config.door.lock.open().map(|lock| lock.describe()).map_err(Failure::from));
     check("state folder", writable(&config.state.folder));
-    let clock = crate::service::wall().map_or("not synchronised: nobody with a timetable is let in", |_| "synchronised");
+    let clock = crate::service::wall()
+        .map_or("not synchronised: nobody with a timetable is let in", |_| "synchronised");
     println!("note  clock: {clock}");
     println!("note  liveness: there is no check yet; a good photograph may open the door");
     match failed {
@@ -55,14 +62,18 @@ fn copy(failure: &Failure) -> Failure {
 fn camera(config: &Config) -> Result<String, Failure> {
     let c = &config.camera;
     let fps = Fps::new(f64::from(c.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
-    let mut source = c.source.open(&Wanted { width: c.width, height: c.height, fps }, Pace::Fast)?;
+    let mut source =
+        c.source.open(&Wanted { width: c.width, height: c.height, fps }, Pace::Fast)?;
     let frame = source.next()?;
     Ok(format!("{}, {}x{}", source.describe(), frame.pixels.width(), frame.pixels.height()))
 }
 
 fn writable(folder: &Path) -> Result<String, Failure> {
     tempfile::tempfile_in(folder).map_err(|e| {
-        let text = format!("{}: {e}; make it, and give it to the user that runs facelatch", folder.display());
+        let text = format!(
+            "{}: {e}; make it, and give it to the user that runs facelatch",
+            folder.display()
+        );
         Failure::new(code::CANNOT_CREATE, &text)
     })?;
     Ok(folder.display().to_string())

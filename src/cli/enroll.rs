@@ -61,7 +61,10 @@ pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>,
     }
     if samples.is_empty() {
         let folder = folder.display();
-        return Err(Failure::new(code::DATA, &format!("{folder}: no picture in it is fit to enrol from")));
+        return Err(Failure::new(
+            code::DATA,
+            &format!("{folder}: no picture in it is fit to enrol from"),
+        ));
     }
     samples.truncate(MAX_TEMPLATES);
     Ok(samples)

@@ -3,8 +3,8 @@ use crate::{
     detect::{Decoder, Detector},
     embed::{Embedder, Network},
     evaluate::{
-        CrossPairs, DatasetError, DetectedFaces, Evaluation, FaceSet, Folds, LandmarkTable, Pairs, Report, RunOptions,
-        Scored, detect_landmarks, roc, run, text_in,
+        CrossPairs, DatasetError, DetectedFaces, Evaluation, FaceSet, Folds, LandmarkTable, Pairs,
+        Report, RunOptions, Scored, detect_landmarks, roc, run, text_in,
     },
     files::Tree,
     plot::roc_chart,
@@ -104,9 +104,10 @@ impl Measure {
         let (set, detected) = faces(self, embedder.input_size())?;
         let cross = if self.cross_pairs { RATES.to_vec() } else { Vec::new() };
         let options = RunOptions { folds: None, mirror: self.mirror, cross };
-        let Evaluation { report, scored, cross } = run(&set, embedder, &options, &mut |done, total| {
-            show_progress("faces", done, total);
-        })?;
+        let Evaluation { report, scored, cross } =
+            run(&set, embedder, &options, &mut |done, total| {
+                show_progress("faces", done, total);
+            })?;
         warn_of_small_numbers(&report);
         if let Some(path) = &self.plot {
             plot(model, &scored, path)?;
@@ -206,7 +207,10 @@ fn print(output: &Output, json: bool) -> io::Result<()> {
     writeln!(stdout, "{}", output.report)?;
     let Some(cross) = output.cross_pairs else { return Ok(()) };
     let CrossPairs { images, genuine, impostor, .. } = cross;
-    writeln!(stdout, "\nall {images} faces against each other: {genuine} genuine, {impostor} impostor")?;
+    writeln!(
+        stdout,
+        "\nall {images} faces against each other: {genuine} genuine, {impostor} impostor"
+    )?;
     writeln!(stdout, "     FMR   threshold      FNMR   false matches")?;
     for p in &cross.at {
         let fnmr = p.fnmr * 100.0;

@@ -2,14 +2,14 @@ use crate::{
     camera::CameraError,
     config::ConfigError,
     door::DoorError,
-    gallery::{GalleryError, KeyError},
-    service::{DaemonError, ReplayError, audit::AuditError},
     evaluate::{
         DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
     },
     files::TreeError,
+    gallery::{GalleryError, KeyError},
     model::NetworkError,
     plot::PlotError,
+    service::{DaemonError, ReplayError, audit::AuditError},
 };
 use std::{error::Error, io, path::Path};
 

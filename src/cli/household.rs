@@ -44,7 +44,10 @@ pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
 pub fn model_hash(recogniser: &Recogniser) -> Result<ModelHash, Failure> {
     let text = &recogniser.network().contract().weights_sha256;
     ModelHash::from_hex(text).ok_or_else(|| {
-        Failure::new(super::code::DATA, "the embedding network's weights_sha256 is no SHA-256; export it again")
+        Failure::new(
+            super::code::DATA,
+            "the embedding network's weights_sha256 is no SHA-256; export it again",
+        )
     })
 }
 
@@ -68,7 +71,10 @@ pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Galler
 pub fn picture(path: &Path) -> Result<image::RgbImage, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::input(path, &e))?;
     let picture = image::load_from_memory(&bytes).map_err(|e| {
-        Failure::new(super::code::DATA, &format!("{}: {e}; name a JPEG, PNG or WebP picture", path.display()))
+        Failure::new(
+            super::code::DATA,
+            &format!("{}: {e}; name a JPEG, PNG or WebP picture", path.display()),
+        )
     })?;
     Ok(picture.into_rgb8())
 }

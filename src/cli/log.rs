@@ -1,4 +1,7 @@
-use super::{failure::{Failure, code}, household::ConfigArg};
+use super::{
+    failure::{Failure, code},
+    household::ConfigArg,
+};
 use crate::{
     gallery::PersonId,
     service::audit::{Filter, Head, read, verify},
@@ -40,9 +43,12 @@ pub fn log(args: &Args) -> Result<(), Failure> {
     for record in read(&folder, filter).map_err(broken)? {
         let record = record.map_err(broken)?;
         let written = if args.json {
-            serde_json::to_writer(&mut out, &record).map_err(io::Error::from).and_then(|()| writeln!(out))
+            serde_json::to_writer(&mut out, &record)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(out))
         } else {
-            let wall = record.wall.map_or("no clock            ".into(), |wall| format!("{wall:.0}"));
+            let wall =
+                record.wall.map_or("no clock            ".into(), |wall| format!("{wall:.0}"));
             let fields: Vec<_> = record.fields.iter().map(|(k, v)| format!("{k}={v}")).collect();
             writeln!(out, "{:>6}  {wall}  {:<10} {}", record.seq, record.kind, fields.join(" "))
         };

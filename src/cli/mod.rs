@@ -102,12 +102,9 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Man => clap_mangen::Man::new(Cli::command())
             .render(&mut std::io::stdout())
             .map_err(|e| Failure::output(&e))?,
-        Command::Completions { shell } => clap_complete::generate(
-            shell,
-            &mut Cli::command(),
-            "facelatch",
-            &mut std::io::stdout(),
-        ),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "facelatch", &mut std::io::stdout())
+        }
     }
     Ok(0)
 }

@@ -79,7 +79,8 @@ fn find(gallery: &Gallery, person: &str) -> Result<PersonId, Failure> {
         Some(p.id) == number || name.as_ref().is_some_and(|name| p.name.reads_like(name))
     });
     found.map(|p| p.id).ok_or_else(|| {
-        let text = format!("{person}: nobody of that name or number; `facelatch people` lists them");
+        let text =
+            format!("{person}: nobody of that name or number; `facelatch people` lists them");
         Failure::new(code::USAGE, &text)
     })
 }
@@ -93,7 +94,8 @@ fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
             .and_then(|()| writeln!(out))
     } else {
         people.iter().try_for_each(|p| {
-            let state = if p.disabled { "disabled" } else { p.schedule.as_deref().unwrap_or("always") };
+            let state =
+                if p.disabled { "disabled" } else { p.schedule.as_deref().unwrap_or("always") };
             writeln!(out, "{:>4}  {:<24} {} pictures  {state}", p.id, p.name.as_str(), p.templates)
         })
     };

@@ -35,9 +35,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     log_what_holds(&config, &house);
     let audit = audit(&config, &clock);
     let saved = config.state.folder.join("lockout.json");
-    let keeper =
-        Keeper::new(config.policy(), Box::new(lock), house, audit, clock.clone(), saved, clock.now())
-            .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let keeper = Keeper::new(
+        config.policy(),
+        Box::new(lock),
+        house,
+        audit,
+        clock.clone(),
+        saved,
+        clock.now(),
+    )
+    .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
     let door = &config.door;
     let any = door.contact.is_some() || door.exit_button.is_some() || door.tamper.is_some();
     let wiring = InputWiring {
@@ -49,7 +56,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let camera = config.camera.clone();
-    let fps = Fps::new(f64::from(camera.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let fps =
+        Fps::new(f64::from(camera.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
     let wanted = Wanted { width: camera.width, height: camera.height, fps };
     let mut systemd = Systemd::default();
     let names = keeper.house().clone();
@@ -67,17 +75,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// The audit log; `None`, with the reason in the log, where it cannot be written.
 fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
     let folder = config.state.folder.join("audit");
-    let opened = fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
-        AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
-            .map_err(|e| e.to_string())
-    });
+    let opened = fs::create_dir_all(&folder)
+        .map_err(|e| format!("{}: {e}", folder.display()))
+        .and_then(|()| {
+            AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
+                .map_err(|e| e.to_string())
+        });
     match opened {
         Ok(log) => {
             log::info!("audit log at {}", log.head());
             Some(log)
         }
         Err(why) => {
-            log::error!("{why}; no face opens the door until that is mended and the daemon restarted");
+            log::error!(
+                "{why}; no face opens the door until that is mended and the daemon restarted"
+            );
             None
         }
     }
@@ -87,7 +99,12 @@ fn log_what_holds(config: &Config, house: &House) {
     let r = &config.recognition;
     log::info!(
         "{} people enrolled; threshold {}, margin {}, {} of {} frames within {:?}",
-        house.matcher().len(), r.threshold, r.margin, r.votes_needed, r.votes_of, r.votes_within.0
+        house.matcher().len(),
+        r.threshold,
+        r.margin,
+        r.votes_needed,
+        r.votes_of,
+        r.votes_within.0
     );
     log::warn!(
         "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"

@@ -338,7 +338,10 @@ mod text {
 mod text_option {
     use super::{Deserializer, Display, FromStr, Serializer, text};
 
-    pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => text::serialize(value, s),
             None => s.serialize_none(),

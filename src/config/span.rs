@@ -42,8 +42,14 @@ mod tests {
 
     #[test]
     fn people_write_lengths_of_time_in_many_ways_and_none_below_zero() {
-        for (text, ms) in [("3s", 3000), ("250ms", 250), ("1m 30s", 90_000), ("2h", 7_200_000), ("0s", 0)] {
-            assert_eq!(Span::try_from(text.to_owned()), Ok(Span(Duration::from_millis(ms))), "{text}");
+        for (text, ms) in
+            [("3s", 3000), ("250ms", 250), ("1m 30s", 90_000), ("2h", 7_200_000), ("0s", 0)]
+        {
+            assert_eq!(
+                Span::try_from(text.to_owned()),
+                Ok(Span(Duration::from_millis(ms))),
+                "{text}"
+            );
         }
         for text in ["", "3", "three seconds", "-3s", "3 fortnights", "99999999999999999999s"] {
             let error = Span::try_from(text.to_owned()).unwrap_err();

@@ -41,7 +41,9 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
-        for (unknown, expected) in [("pulze", Some("pulse")), ("locks", Some("lock")), ("colour", None)] {
+        for (unknown, expected) in
+            [("pulze", Some("pulse")), ("locks", Some("lock")), ("colour", None)]
+        {
             let message = format!("unknown field `{unknown}`, expected one of `lock`, `pulse`");
             assert_eq!(nearest_known(&message), expected, "{unknown}");
         }

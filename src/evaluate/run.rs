@@ -1,4 +1,7 @@
-use super::{CrossPairs, FaceSet, cross_pairs, Folds, ImageId, Pairs, PairsError, ProtocolError, Report, Scored};
+use super::{
+    CrossPairs, FaceSet, Folds, ImageId, Pairs, PairsError, ProtocolError, Report, Scored,
+    cross_pairs,
+};
 use crate::embed::{Embedder, Embedding, EmbeddingError};
 use image::{RgbImage, imageops::flip_horizontal};
 use std::{

@@ -149,3 +149,16 @@ impl Recogniser {
         }
     }
 }
+
+/// What the decision core is told of a refusal.
+fn flaw(refusal: Refusal) -> Flaw {
+    match refusal {
+        Refusal::TooSmall => Flaw::TooSmall,
+        Refusal::TooDark => Flaw::TooDark,
+        Refusal::TooBright => Flaw::TooBright,
+        Refusal::Flat | Refusal::Blurred => Flaw::Blurred,
+        Refusal::Turned => Flaw::Turned,
+        Refusal::Covered => Flaw::Covered,
+        Refusal::NoFace | Refusal::CutOff => Flaw::Cut,
+    }
+}

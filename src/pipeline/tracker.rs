@@ -46,7 +46,10 @@ impl Tracker {
             (known.bounds, known.seen) = (faces[face].bounds, now);
             ids[face] = Some(known.id);
         }
-        ids.iter().zip(faces).map(|(id, face)| id.unwrap_or_else(|| self.begin(face, now))).collect()
+        ids.iter()
+            .zip(faces)
+            .map(|(id, face)| id.unwrap_or_else(|| self.begin(face, now)))
+            .collect()
     }
 
     /// The face and the track, both still free, that are nearest to each other.

@@ -1,4 +1,7 @@
-use super::{PlotError, chart::{FONT, built_in_font}};
+use super::{
+    PlotError,
+    chart::{FONT, built_in_font},
+};
 use crate::detect::Bounds;
 use image::{ImageFormat, Rgb, RgbImage, imageops};
 use plotters::{prelude::*, style::IntoFont};

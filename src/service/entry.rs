@@ -83,8 +83,12 @@ mod tests {
 
     #[test]
     fn a_record_says_what_was_decided_in_plain_words() {
-        let record = |outcome| Record { at: Millis(5), cause: Cause::Face, outcome, evidence: None };
-        let denied = of_record(&record(Outcome::Denied(Denial::PoorQuality(Flaw::TooDark))), &House::default());
+        let record =
+            |outcome| Record { at: Millis(5), cause: Cause::Face, outcome, evidence: None };
+        let denied = of_record(
+            &record(Outcome::Denied(Denial::PoorQuality(Flaw::TooDark))),
+            &House::default(),
+        );
         assert_eq!((denied.kind, &denied.fields["reason"]), ("denied", &json!("poor_quality")));
         assert_eq!(of_record(&record(Outcome::Granted), &House::default()).kind, "granted");
         assert_eq!(of_alarm(AlarmKind::ForcedOpen, true).fields["alarm"], json!("forced_open"));

@@ -67,8 +67,7 @@ impl Keeper {
         now: Millis,
     ) -> Result<Self, PolicyError> {
         let (core, actions) = Core::new(policy, &restore(&saved), now)?;
-        let mut keeper =
-            Self { core, policy, lock, house, audit, clock, saved, news: Vec::new() };
+        let mut keeper = Self { core, policy, lock, house, audit, clock, saved, news: Vec::new() };
         keeper.carry_out(actions, now);
         let writable = keeper.audit.is_some();
         keeper.tell(Event::Audit { writable }, now);

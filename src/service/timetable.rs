@@ -22,7 +22,8 @@ pub enum TimetableError {
 /// # Errors
 /// [`TimetableError`] with the part that cannot be read.
 pub fn timetable(text: &str) -> Result<Schedule, TimetableError> {
-    let slots: Vec<Slot> = text.split(';').map(|part| slot(part.trim())).collect::<Result<_, _>>()?;
+    let slots: Vec<Slot> =
+        text.split(';').map(|part| slot(part.trim())).collect::<Result<_, _>>()?;
     Schedule::new(&slots)
         .map_err(|source| TimetableError::Schedule { text: text.to_owned(), source })
 }
@@ -38,7 +39,8 @@ fn slot(text: &str) -> Result<Slot, TimetableError> {
     let Some(times) = times else { return Slot::whole(days).map_err(wrong) };
     let (from, to) = times.split_once('-').ok_or_else(unread)?;
     let from = minute(from).ok_or_else(unread)?;
-    let to = if to.trim() == "24:00" { MinuteOfDay::MIDNIGHT } else { minute(to).ok_or_else(unread)? };
+    let to =
+        if to.trim() == "24:00" { MinuteOfDay::MIDNIGHT } else { minute(to).ok_or_else(unread)? };
     Slot::new(days, from, to).map_err(wrong)
 }
 
@@ -99,7 +101,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_named() {
-        for text in ["", "Mon-Fri 8-18", "Mun 08:00-09:00", "Mon 25:00-26:00", "Mon 08:00", "Mon 08:00-08:00", "Mon +8:00-09:00"] {
+        for text in [
+            "",
+            "Mon-Fri 8-18",
+            "Mun 08:00-09:00",
+            "Mon 25:00-26:00",
+            "Mon 08:00",
+            "Mon 08:00-08:00",
+            "Mon +8:00-09:00",
+        ] {
             let error = timetable(text).unwrap_err().to_string();
             assert!(error.contains(text), "{text}: {error}");
         }

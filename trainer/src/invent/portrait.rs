@@ -111,7 +111,10 @@ fn partners(base: usize, embeddings: &[Embedding]) -> Option<[usize; BLENDED]> {
     None
 }
 
-fn blend(pictures: [&Picture; BLENDED], network: &Network) -> Result<Portrait, Box<dyn Error + Send + Sync>> {
+fn blend(
+    pictures: [&Picture; BLENDED],
+    network: &Network,
+) -> Result<Portrait, Box<dyn Error + Send + Sync>> {
     let [width, height] = SIDES;
     let target = Landmarks(template(FACE).0.map(|[x, y]| [x + CORNER[0], y + CORNER[1]]));
     let mut sums = vec![0u32; width * height * 3];
