@@ -67,8 +67,11 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
     let names = keeper.house().clone();
     replay(&mut *camera, &mut recogniser, &mut keeper, &inputs, &mut |now, frame, news| {
         if let Some((frame, seen)) = frame {
-            sheet.last = frame.pixels.clone();
-            sheet.faces = seen.iter().map(|s| s.face.bounds).collect();
+            let faces = seen.iter().map(|s| s.face.bounds).collect();
+            sheet.now = (frame.pixels.clone(), faces);
+            if !seen.is_empty() {
+                sheet.visitor = sheet.now.clone();
+            }
         }
         news.iter().for_each(|news| sheet.note(now, news, &names));
     })?;
@@ -125,8 +128,9 @@ fn script(path: &Path) -> Result<Vec<(Duration, Event)>, Failure> {
 /// What is printed and drawn of the evening.
 #[derive(Default)]
 struct Sheet {
-    last: RgbImage,
-    faces: Vec<Bounds>,
+    now: (RgbImage, Vec<Bounds>),
+    /// The last frame with a face: who is turned away has left when that is decided.
+    visitor: (RgbImage, Vec<Bounds>),
     shots: Vec<Shot>,
 }
 
@@ -137,13 +141,19 @@ impl Sheet {
             News::Decision(record) => {
                 let (tone, what, who) = words(record, house);
                 println!("{time}  {what:<28} {who}");
-                self.shoot(tone, [format!("{}  {what}", time.trim()), who]);
+                let frame = self.visitor.clone();
+                self.shoot(frame, tone, [format!("{}  {what}", time.trim()), who]);
             }
             News::Alarm(kind, raised) => {
                 let what = alarm(*kind, *raised);
                 println!("{time}  {what}");
                 if *raised {
-                    self.shoot(Tone::Bad, [format!("{}  {what}", time.trim()), String::new()]);
+                    let frame = self.now.clone();
+                    self.shoot(
+                        frame,
+                        Tone::Bad,
+                        [format!("{}  {what}", time.trim()), String::new()],
+                    );
                 }
             }
             News::Unlocked => println!("{time}    strike released"),
@@ -152,8 +162,12 @@ impl Sheet {
         }
     }
 
-    fn shoot(&mut self, tone: Tone, caption: [String; 2]) {
-        let (picture, faces) = (self.last.clone(), self.faces.clone());
+    fn shoot(
+        &mut self,
+        (picture, faces): (RgbImage, Vec<Bounds>),
+        tone: Tone,
+        caption: [String; 2],
+    ) {
         self.shots.push(Shot { picture, faces, tone, caption });
     }
 }

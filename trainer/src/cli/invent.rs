@@ -23,7 +23,7 @@ pub struct Invent {
 }
 
 /// The residents of the demo's house; the third person is nobody there.
-const RESIDENTS: [&str; 2] = ["Ada", "Ben"];
+const RESIDENTS: [&str; 2] = ["Alex", "Ben"];
 
 impl Invent {
     pub fn run(&self) -> Outcome {
