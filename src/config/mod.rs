@@ -133,7 +133,7 @@ mod tests {
         for (text, words) in [
             ("[door]\npulze = \"3s\"", &["pulze", "pulse"][..]),
             ("[dor]", &["dor", "door"]),
-            ("[door]\npulse = 3", &["line 2", "3s"]),
+            ("[door]\npulse = 3", &["line 2", "string"]),
             ("[door]\npulse = \"-1s\"", &["-1s"]),
             ("[recognition]\nthreshold = 0.0", &["threshold"]),
             ("[recognition]\nthreshold = nan", &["threshold"]),

@@ -39,8 +39,11 @@ fn slot(text: &str) -> Result<Slot, TimetableError> {
     let Some(times) = times else { return Slot::whole(days).map_err(wrong) };
     let (from, to) = times.split_once('-').ok_or_else(unread)?;
     let from = minute(from).ok_or_else(unread)?;
-    let to =
-        if to.trim() == "24:00" { MinuteOfDay::MIDNIGHT } else { minute(to).ok_or_else(unread)? };
+    let to = match to.trim() {
+        "24:00" if from == MinuteOfDay::MIDNIGHT => return Slot::whole(days).map_err(wrong),
+        "24:00" => MinuteOfDay::MIDNIGHT,
+        to => minute(to).ok_or_else(unread)?,
+    };
     Slot::new(days, from, to).map_err(wrong)
 }
 

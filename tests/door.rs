@@ -1,0 +1,185 @@
+//! The door from end to end: frames in, a simulated strike moved, with the models that ship.
+
+use facelatch::{
+    camera::{Fps, Pace, Source, Wanted},
+    config::Config,
+    decision::{Event, Millis, Outcome},
+    detect::Decoder,
+    door::{Script, SimLock, SimTimeline, StrikeState},
+    embed::Embedding,
+    gallery::{Gallery, Key, ModelHash, Name},
+    pipeline::Recogniser,
+    service::{
+        Clock, House, Keeper, News, audit::{self, AuditLog}, audit_limits, event_of, replay,
+    },
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn recogniser(config: &Config) -> Recogniser {
+    Recogniser::load(
+        &repository("models/detector-int8.onnx"),
+        &repository("models/embedding-int8.onnx"),
+        Decoder::default(),
+        config.quality,
+    )
+    .unwrap()
+}
+
+/// A house in a scratch folder, whose strike is simulated.
+struct Scene {
+    folder: tempfile::TempDir,
+    config: Config,
+    timeline: SimTimeline,
+}
+
+/// What one replay came to.
+struct Played {
+    /// Names of those let in.
+    granted: Vec<String>,
+    /// How many were turned away.
+    denied: usize,
+    /// How often the strike was released.
+    released: usize,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("audit")).unwrap();
+        Self { folder, config: Config::default(), timeline: SimTimeline::default() }
+    }
+
+    fn enrol(&self, recogniser: &Recogniser, people: &[(String, Vec<Embedding>)]) -> House {
+        let model = ModelHash::from_hex(&recogniser.network().contract().weights_sha256).unwrap();
+        let path = self.folder.path().join("gallery.redb");
+        let mut gallery = Gallery::create(&path, Key::generate().unwrap(), model).unwrap();
+        for (name, samples) in people {
+            gallery.enrol(&Name::new(name).unwrap(), samples, None).unwrap();
+        }
+        House::of(&gallery).unwrap()
+    }
+
+    fn play(
+        &self,
+        recogniser: &mut Recogniser,
+        house: House,
+        frames: &Path,
+        fps: f64,
+        inputs: &[(Duration, Event)],
+    ) -> Played {
+        let clock = Clock::new();
+        let (audit, start) = (self.folder.path().join("audit"), Millis::default());
+        let log =
+            AuditLog::open(&audit, audit_limits(&self.config.audit), &clock.moment(start)).unwrap();
+        let mut keeper = Keeper::new(
+            self.config.policy(),
+            Box::new(SimLock::new(self.timeline.clone())),
+            house.clone(),
+            Some(log),
+            clock,
+            self.folder.path().join("lockout.json"),
+            start,
+        )
+        .unwrap();
+        let fps = Fps::new(fps).unwrap();
+        let source = Source::Folder(frames.to_owned(), fps);
+        let wanted = Wanted { width: 640, height: 480, fps };
+        let mut camera = source.open(&wanted, Pace::Fast).unwrap();
+        let mut played = Played { granted: Vec::new(), denied: 0, released: 0 };
+        replay(&mut *camera, recogniser, &mut keeper, inputs, &mut |_, _, news| {
+            for news in news {
+                match news {
+                    News::Decision(record) => match record.outcome {
+                        Outcome::Granted => {
+                            let person = record.evidence.and_then(|e| e.person).unwrap();
+                            played.granted.push(house.name(person).unwrap().to_owned());
+                        }
+                        Outcome::Denied(_) => played.denied += 1,
+                        _ => {}
+                    },
+                    News::Unlocked => played.released += 1,
+                    _ => {}
+                }
+            }
+        })
+        .unwrap();
+        assert_eq!(self.timeline.state(), Some(StrikeState::Locked), "it ends locked");
+        played
+    }
+}
+
+fn samples(recogniser: &Recogniser, pictures: &[PathBuf]) -> Vec<Embedding> {
+    let embed = |path: &PathBuf| {
+        let picture = image::open(path).unwrap().into_rgb8();
+        recogniser.probe(&picture, false).ok().map(|probe| probe.embedding)
+    };
+    pictures.iter().filter_map(embed).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_demos_residents_come_in_and_its_stranger_does_not() {
+    let scene = Scene::new();
+    let mut recogniser = recogniser(&scene.config);
+    let people: Vec<_> = files(&repository("demo/enrol"))
+        .iter()
+        .map(|folder| {
+            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+            (name, samples(&recogniser, &files(folder)))
+        })
+        .collect();
+    let house = scene.enrol(&recogniser, &people);
+    let script: Script =
+        fs::read_to_string(repository("demo/inputs.txt")).unwrap().parse().unwrap();
+    let inputs: Vec<_> = script.steps().iter().map(|(at, kind)| (*at, event_of(*kind))).collect();
+    let played = scene.play(&mut recogniser, house, &repository("demo/evening"), 4.0, &inputs);
+    assert_eq!(played.granted, ["Alex", "Ben"]);
+    assert_eq!(played.denied, 1, "the stranger");
+    assert_eq!(played.released, 2);
+    let folder = scene.folder.path().join("audit");
+    let found = audit::verify(&folder, None).unwrap();
+    // Two grants, a refusal, and the alarm of the forced door.
+    assert!(found.records >= 4, "{}", found.records);
+    let alarms = audit::read(&folder, audit::Filter { kind: Some("alarm".into()), ..Default::default() });
+    assert_eq!(alarms.unwrap().count(), 1);
+}
+
+#[test]
+fn without_an_audit_log_no_face_opens() {
+    let scene = Scene::new();
+    let mut recogniser = recogniser(&scene.config);
+    let people =
+        [("Alex".to_owned(), samples(&recogniser, &files(&repository("demo/enrol/Alex"))))];
+    let house = scene.enrol(&recogniser, &people);
+    let lock = Box::new(SimLock::new(scene.timeline.clone()));
+    let saved = scene.folder.path().join("lockout.json");
+    let mut keeper = Keeper::new(
+        scene.config.policy(),
+        lock,
+        house,
+        None,
+        Clock::new(),
+        saved,
+        Millis::default(),
+    )
+    .unwrap();
+    let fps = Fps::new(4.0).unwrap();
+    let source = Source::Folder(repository("demo/evening"), fps);
+    let mut camera = source.open(&Wanted { width: 480, height: 360, fps }, Pace::Fast).unwrap();
+    replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, _| {}).unwrap();
+    let released = scene.timeline.entries().iter().any(|(_, s)| *s == StrikeState::Unlocked);
+    assert!(!released);
+}
