@@ -10,7 +10,9 @@ use facelatch::{
     gallery::{Gallery, Key, ModelHash, Name},
     pipeline::Recogniser,
     service::{
-        Clock, House, Keeper, News, audit::{self, AuditLog}, audit_limits, event_of, replay,
+        Clock, House, Keeper, News,
+        audit::{self, AuditLog},
+        audit_limits, event_of, replay,
     },
 };
 use std::{
@@ -153,7 +155,8 @@ fn the_demos_residents_come_in_and_its_stranger_does_not() {
     let found = audit::verify(&folder, None).unwrap();
     // Two grants, a refusal, and the alarm of the forced door.
     assert!(found.records >= 4, "{}", found.records);
-    let alarms = audit::read(&folder, audit::Filter { kind: Some("alarm".into()), ..Default::default() });
+    let alarms =
+        audit::read(&folder, audit::Filter { kind: Some("alarm".into()), ..Default::default() });
     assert_eq!(alarms.unwrap().count(), 1);
 }
 

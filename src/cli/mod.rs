@@ -3,6 +3,7 @@
 //! Results go to standard output; errors, warnings and progress to standard error. Exit codes are
 //! those of `sysexits.h`.
 
+mod bench;
 mod check_config;
 mod compare;
 mod demo;
@@ -43,6 +44,7 @@ enum Command {
     Lock(lock::Args),
     CheckConfig(check_config::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     Evaluate(evaluate::Args),
     EvaluateDetector(evaluate_detector::Args),
     /// Print the manual page
@@ -97,6 +99,7 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Lock(args) => lock::lock(&args)?,
         Command::CheckConfig(args) => check_config::check_config(&args)?,
         Command::Doctor(args) => doctor::doctor(&args)?,
+        Command::Bench(args) => bench::bench(&args)?,
         Command::Evaluate(args) => evaluate::evaluate(&args)?,
         Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args)?,
         Command::Man => clap_mangen::Man::new(Cli::command())

@@ -126,7 +126,7 @@ impl Compose {
     }
 
     fn paste(&self, picture: &Picture, cell: Cell, rng: &mut impl Rng, canvas: &mut Canvas) {
-        let chosen = &picture.faces[rng.random_range(0..picture.faces.len())];
+        let chosen = &picture.truth.faces[rng.random_range(0..picture.truth.faces.len())];
         let place = self.place(chosen, cell, rng);
         place.draw(picture, cell, &mut canvas.pixels, self.side);
         let inside = Bounds {
@@ -135,7 +135,7 @@ impl Compose {
             width: cell.width as f32,
             height: cell.height as f32,
         };
-        for face in &picture.faces {
+        for face in &picture.truth.faces {
             let face = place.face(face);
             let seen = face.bounds.overlap(&inside) / face.bounds.area();
             if seen >= VISIBLE && face.bounds.size() >= self.face_px[0] * 0.8 {
@@ -144,7 +144,7 @@ impl Compose {
                 canvas.ignore.push(face.bounds);
             }
         }
-        let doubtful = picture.ignore.iter().map(|b| place.bounds(b));
+        let doubtful = picture.truth.ignore.iter().map(|b| place.bounds(b));
         canvas.ignore.extend(doubtful.filter(|b| b.overlap(&inside) > 0.0));
     }
 
@@ -314,7 +314,7 @@ fn chance(p: f32, rng: &mut impl Rng) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facelatch::detect::DetectionScore;
+    use facelatch::{detect::DetectionScore, evaluate::PictureTruth};
     use image::{Rgb, RgbImage};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
@@ -334,7 +334,16 @@ mod tests {
             }
         }
         let face = Face { bounds, landmarks: Landmarks(spots), score: DetectionScore(0.9) };
-        let picture = Picture { pixels, faces: vec![face], ignore: Vec::new() };
+        let truth = PictureTruth {
+            image: String::new(),
+            width: 150,
+            height: 120,
+            split: "train".into(),
+            faces: vec![face],
+            ignore: Vec::new(),
+            manual_landmarks: None,
+        };
+        let picture = Picture { pixels, truth };
         Pictures { faces: vec![picture], ..Pictures::default() }
     }
 

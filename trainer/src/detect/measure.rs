@@ -3,19 +3,25 @@ use crate::{
     engine::to_vec,
     run::{Measured, TorchNetwork},
 };
-use facelatch::detect::{Decoder, Face, Grid, Letterbox, STRIDES};
+use facelatch::{
+    detect::{Decoder, DetectionScore, Face, Grid, Letterbox, STRIDES},
+    evaluate::{PictureTruth, RecallAt, detection_report},
+};
 use serde_json::{Map, json};
 
 /// Pictures run through the network at once.
 const BATCH: usize = 16;
 
-/// The faces that a network finds in each picture, down to a score of 5 %.
+/// Score down to which detections are looked at.
+const LOWEST: f32 = 0.01;
+
+/// What is known of each picture, and the faces that a network finds in it.
 pub fn found(
     network: &mut TorchNetwork,
     pictures: &[Picture],
     [width, height]: [usize; 2],
-) -> Vec<Vec<Face>> {
-    let decoder = Decoder { threshold: 0.05, ..Decoder::default() };
+) -> Vec<(PictureTruth, Vec<Face>)> {
+    let decoder = Decoder { threshold: LOWEST, ..Decoder::default() };
     let mut all = Vec::new();
     for pictures in pictures.chunks(BATCH) {
         let letterbox = |p: &Picture| {
@@ -41,64 +47,30 @@ pub fn found(
                 })
                 .collect();
             let faces = decoder.decode(&grids);
-            all.push(faces.iter().map(|face| letterbox(picture).to_frame(face)).collect());
+            let faces = faces.iter().map(|face| letterbox(picture).to_frame(face)).collect();
+            all.push((picture.truth.clone(), faces));
         }
     }
     all
 }
 
-/// Placeholder until the protocol is in the library.
-pub fn figures(pictures: &[Picture], found: &[Vec<Face>]) -> Measured {
-    let mut scored: Vec<(f32, bool)> = Vec::new();
-    let (mut total, mut nme, mut matched) = (0, 0.0, 0);
-    for (p, f) in pictures.iter().zip(found) {
-        total += p.faces.len();
-        let mut taken = vec![false; p.faces.len()];
-        for face in f {
-            if p.ignore.iter().any(|b| face.bounds.overlap(b) >= 0.5 * face.bounds.area()) {
-                continue;
-            }
-            let best = (0..p.faces.len()).filter(|&i| !taken[i]).max_by(|&a, &b| {
-                p.faces[a].bounds.iou(&face.bounds).total_cmp(&p.faces[b].bounds.iou(&face.bounds))
-            });
-            let hit = best.filter(|&i| p.faces[i].bounds.iou(&face.bounds) >= 0.5);
-            if let Some(i) = hit {
-                taken[i] = true;
-                if face.score.0 > 0.5 {
-                    matched += 1;
-                    let d: f32 = face
-                        .landmarks
-                        .0
-                        .iter()
-                        .zip(p.faces[i].landmarks.0)
-                        .map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]))
-                        .sum::<f32>()
-                        / 5.0;
-                    nme += d / p.faces[i].bounds.size();
-                }
-            }
-            scored.push((face.score.0, hit.is_some()));
-        }
+/// What a run notes of the faces found in its held-out pictures.
+pub fn measured(found: &[(PictureTruth, Vec<Face>)]) -> Measured {
+    if found.is_empty() {
+        return Measured::default();
     }
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let budget = pictures.len() / 10;
-    let (mut hits, mut misses) = (0, 0);
-    for (_, hit) in &scored {
-        if *hit {
-            hits += 1
-        } else {
-            misses += 1
-        }
-        if misses > budget {
-            break;
-        }
-    }
-    let recall = f64::from(hits) / f64::from(total.max(1) as u32);
-    let nme = f64::from(nme) / f64::from(matched.max(1));
-    Measured {
-        figures: Map::from_iter([("recall".into(), json!(recall)), ("nme".into(), json!(nme))]),
-        headline: &["recall", "nme"],
-        watched: Some(recall - nme),
-        charts: Vec::new(),
-    }
+    let threshold = DetectionScore(Decoder::default().threshold);
+    let report = detection_report(found, threshold);
+    let share = |recall: &RecallAt| recall.recall.share.unwrap_or(0.0);
+    let recall = report.at_false_rates.first().map_or(0.0, share);
+    let nme = report.landmarks.as_ref().map_or(1.0, |nme| nme.percent_of_box / 100.0);
+    let figures = Map::from_iter([
+        ("recall".to_owned(), json!(recall)),
+        ("recall_at_threshold".to_owned(), json!(share(&report.operating))),
+        ("average_precision".to_owned(), json!(report.average_precision)),
+        ("nme".to_owned(), json!(nme)),
+    ]);
+    // A point of recall is worth as much as a hundredth of the face's size: both decide who gets in.
+    let watched = Some(recall - nme);
+    Measured { figures, headline: &["recall", "nme"], watched, charts: Vec::new() }
 }

@@ -1,22 +1,18 @@
 use super::config::DetectData;
 use facelatch::{
-    align::Landmarks,
-    detect::{Bounds, DetectionScore, Face},
+    evaluate::{DetectionSet, PictureTruth, text_in},
     files::Tree,
 };
 use image::RgbImage;
 use rayon::prelude::*;
-use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A decoded picture with what is known of the faces in it.
 pub struct Picture {
     /// The picture.
     pub pixels: RgbImage,
-    /// Its faces.
-    pub faces: Vec<Face>,
-    /// Where there may be a face or not.
-    pub ignore: Vec<Bounds>,
+    /// Its faces, and where there may be one or not.
+    pub truth: PictureTruth,
 }
 
 /// All pictures of a run, decoded.
@@ -30,24 +26,12 @@ pub struct Pictures {
     pub test: Vec<Picture>,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    image: String,
-    split: String,
-    faces: Vec<Labelled>,
-    ignore: Vec<[f32; 4]>,
-}
-
-#[derive(Deserialize)]
-struct Labelled {
-    r#box: [f32; 4],
-    landmarks: [[f32; 2]; 5],
-    score: f32,
-}
+/// What pictures are set aside for, in the annotations' words.
+const TEST: &str = "test";
 
 impl Pictures {
-    /// Reads and decodes the pictures of a configuration, at most `data.limit` and `test` of each split,
-    /// evenly spread. `progress` hears how many are done out of how many.
+    /// Reads and decodes the pictures of a configuration, at most `data.limit` to learn from and `test`
+    /// held out, evenly spread; 0 = all. `progress` hears how many are done out of how many.
     ///
     /// # Errors
     /// A sentence that names the first file or line that cannot be used.
@@ -59,26 +43,21 @@ impl Pictures {
         let mut all = Self::default();
         for path in &data.pictures {
             let tree = Tree::open(path).map_err(|e| e.to_string())?;
-            let text = facelatch::evaluate::text_in(&tree, "annotations.jsonl")
-                .map_err(|e| e.to_string())?;
-            let lines = text.lines().enumerate().map(|(i, line)| {
-                serde_json::from_str::<Line>(line).map_err(|e| {
-                    format!("{}: annotations.jsonl, line {}: {e}", path.display(), i + 1)
-                })
-            });
-            let lines: Vec<Line> = lines.collect::<Result<_, _>>()?;
+            let text = text_in(&tree, "annotations.jsonl").map_err(|e| e.to_string())?;
+            let set = DetectionSet::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?;
             let (held_out, train): (Vec<_>, Vec<_>) =
-                lines.into_iter().partition(|line| line.split == "test");
+                set.0.into_iter().partition(|truth| truth.split == TEST);
             let mut chosen = spread(held_out, test);
             chosen.extend(spread(train, data.limit));
             let (done, total) = (AtomicUsize::new(0), chosen.len());
-            let decoded = chosen.into_par_iter().map(|line| {
-                let picture = line.decode(&tree)?;
+            let decoded = chosen.into_par_iter().map(|truth| {
+                let picture = decode(&tree, truth)?;
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
-                Ok((line.split == "test", picture))
+                Ok(picture)
             });
-            for (held_out, picture) in decoded.collect::<Result<Vec<_>, String>>()? {
-                match (held_out, picture.faces.is_empty(), picture.ignore.is_empty()) {
+            for picture in decoded.collect::<Result<Vec<_>, String>>()? {
+                let truth = &picture.truth;
+                match (truth.split == TEST, truth.faces.is_empty(), truth.ignore.is_empty()) {
                     (true, ..) => all.test.push(picture),
                     (false, false, _) => all.faces.push(picture),
                     (false, true, true) => all.backgrounds.push(picture),
@@ -94,24 +73,12 @@ impl Pictures {
     }
 }
 
-impl Line {
-    fn decode(&self, tree: &Tree) -> Result<Picture, String> {
-        let bytes = tree.read(&self.image).map_err(|e| e.to_string())?;
-        let pixels = image::load_from_memory(&bytes)
-            .map_err(|e| format!("{}: {}: {e}", tree.root().display(), self.image))?
-            .into_rgb8();
-        let faces = self.faces.iter().map(|face| Face {
-            bounds: bounds(face.r#box),
-            landmarks: Landmarks(face.landmarks),
-            score: DetectionScore(face.score),
-        });
-        let faces = faces.filter(|f| f.bounds.area() > 0.0).collect();
-        Ok(Picture { pixels, faces, ignore: self.ignore.iter().copied().map(bounds).collect() })
-    }
-}
-
-fn bounds([x, y, width, height]: [f32; 4]) -> Bounds {
-    Bounds { x, y, width, height }
+fn decode(tree: &Tree, truth: PictureTruth) -> Result<Picture, String> {
+    let bytes = tree.read(&truth.image).map_err(|e| e.to_string())?;
+    let pixels = image::load_from_memory(&bytes)
+        .map_err(|e| format!("{}: {}: {e}", tree.root().display(), truth.image))?
+        .into_rgb8();
+    Ok(Picture { pixels, truth })
 }
 
 /// At most `limit` of the items, evenly spread; 0 = all.

@@ -3,7 +3,7 @@ use super::{
     assign::Targets,
     compose::Canvas,
     loss::loss,
-    measure::{figures, found},
+    measure::{found, measured},
 };
 use crate::{
     data::Loader,
@@ -11,7 +11,10 @@ use crate::{
     loss::Terms,
     run::{Curves, Fault, Measured, Pixels, Task, TorchNetwork, progress},
 };
-use facelatch::detect::{Letterbox, OUTPUTS};
+use facelatch::{
+    detect::{Face, Letterbox, OUTPUTS},
+    evaluate::PictureTruth,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::{sync::Arc, time::Duration};
@@ -48,6 +51,12 @@ impl Detection {
         })?;
         bar.finish_and_clear();
         Ok(Self { config: config.clone(), pictures: Arc::new(pictures), loader: None })
+    }
+
+    /// What is known of each held-out picture, and the faces that a network finds in it.
+    pub fn found(&self, mut network: TorchNetwork) -> Vec<(PictureTruth, Vec<Face>)> {
+        let sides = [self.config.network.width, self.config.network.height];
+        found(&mut network, &self.pictures.test, sides)
     }
 
     /// `count` canvases as they are at this step, one after another.
@@ -113,10 +122,7 @@ impl Task for Detection {
     }
 
     fn measure(&self, network: TorchNetwork) -> Result<Measured, Fault> {
-        let network = &mut { network };
-        let sides = [self.config.network.width, self.config.network.height];
-        let found = found(network, &self.pictures.test, sides);
-        Ok(figures(&self.pictures.test, &found))
+        Ok(measured(&self.found(network)))
     }
 
     fn calibration_pixels(&self, count: usize) -> (Vec<u8>, [usize; 2]) {

@@ -49,7 +49,11 @@ pub fn invent(
     let fit: Vec<&Picture> = pictures.iter().filter(|p| is_fit(p)).collect();
     let embeddings: Vec<Embedding> = (fit.par_iter())
         .map(|p| {
-            Ok(network.embed(&crop(&p.pixels, &p.faces[0].landmarks, network.input_size())?)?)
+            Ok(network.embed(&crop(
+                &p.pixels,
+                &p.truth.faces[0].landmarks,
+                network.input_size(),
+            )?)?)
         })
         .collect::<Result<_, Box<dyn Error + Send + Sync>>>()?;
     log::info!("{} pictures of one face from the front", fit.len());
@@ -71,7 +75,7 @@ pub fn invent(
 
 /// One large face from the front, with room around it.
 fn is_fit(picture: &Picture) -> bool {
-    let [face] = &picture.faces[..] else { return false };
+    let [face] = &picture.truth.faces[..] else { return false };
     let [eye, other, nose, ..] = face.landmarks.0;
     let apart = (other[0] - eye[0]).hypot(other[1] - eye[1]);
     let turned = (nose[0] - (eye[0] + other[0]) / 2.0).abs() / apart;
@@ -89,7 +93,7 @@ fn is_fit(picture: &Picture) -> bool {
         let sum: f32 = face.landmarks.0.into_iter().zip(goal).map(off).sum();
         sum / 5.0 < MOST_OFF * (goal[1][0] - goal[0][0])
     });
-    let sure = picture.ignore.is_empty() && face.score.0 > 0.85;
+    let sure = picture.truth.ignore.is_empty() && face.score.0 > 0.85;
     sure && upright && apart > 28.0 && turned < 0.08 && room
 }
 
@@ -120,7 +124,7 @@ fn blend(
     let mut sums = vec![0u32; width * height * 3];
     let mut one = vec![0; sums.len()];
     for picture in pictures {
-        let to_target = Similarity::fit(&picture.faces[0].landmarks, &target)?;
+        let to_target = Similarity::fit(&picture.truth.faces[0].landmarks, &target)?;
         let sides = [picture.pixels.width() as usize, picture.pixels.height() as usize];
         warp_into(&picture.pixels, sides, &to_target.inverse().into(), &mut one, SIDES);
         sums.iter_mut().zip(&one).for_each(|(sum, v)| *sum += u32::from(*v));
