@@ -91,6 +91,9 @@ impl Task for Detection {
     }
 
     fn begin(&mut self, step: u64) -> Result<(), Fault> {
+        if self.pictures.faces.is_empty() {
+            return Err("no picture with a face to learn from (split \"train\")".into());
+        }
         let (config, pictures) = (self.config.clone(), Arc::clone(&self.pictures));
         let workers = match config.data.workers {
             0 => spare_cores(),
