@@ -3,7 +3,10 @@
 //!
 //! A new model needs new answers: `FACELATCH_BLESS=1 cargo test --test models` writes them.
 
-use facelatch::embed::{Embedding, Network};
+use facelatch::{
+    detect::{Decoder, Detector},
+    embed::{Embedding, Network},
+};
 use image::{Rgb, RgbImage};
 use std::{fs, path::PathBuf};
 
@@ -22,6 +25,35 @@ fn pattern(size: u32, turn: u32) -> RgbImage {
             false => Rgb([ramp(x), ramp(y), ramp((x + y + turn) % size)]),
         }
     })
+}
+
+/// Eyes, nose and mouth corners of the first of the demo's enrolment pictures, px, as the shipped detector
+/// found them on the day that it was measured.
+#[test]
+fn the_detector_gives_its_known_answers() {
+    let path = models("detector-int8.onnx");
+    assert!(fs::metadata(&path).unwrap().len() < 200_000);
+    let detector = Detector::load(&path).unwrap();
+    let decoder = Decoder::default();
+    let picture = models("../demo/enrol/Alex/0.jpg");
+    let picture = image::open(picture).unwrap().into_rgb8();
+    let faces = detector.detect(&picture, &decoder).unwrap();
+    assert_eq!(faces.len(), 1);
+    let known = models("detector-int8.known.json");
+    if std::env::var_os("FACELATCH_BLESS").is_some() {
+        fs::write(&known, serde_json::to_string(&faces[0].landmarks.0).unwrap() + "\n").unwrap();
+    }
+    let known: [[f32; 2]; 5] = serde_json::from_str(&fs::read_to_string(&known).unwrap()).unwrap();
+    for (known, found) in known.iter().zip(faces[0].landmarks.0) {
+        // Rounding differs from one CPU's f32 kernels to another's.
+        let off = (known[0] - found[0]).hypot(known[1] - found[1]);
+        assert!(off < 1.0, "{off} px from where it was");
+    }
+    let blank = RgbImage::from_pixel(640, 480, Rgb([90; 3]));
+    assert!(detector.detect(&blank, &decoder).unwrap().is_empty());
+    for (width, height) in [(0, 0), (1, 1), (7, 900), (7680, 4320)] {
+        detector.detect(&RgbImage::new(width, height), &decoder).unwrap();
+    }
 }
 
 #[test]

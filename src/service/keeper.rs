@@ -8,7 +8,11 @@ use crate::{
     files::write_atomically,
 };
 use serde::{Deserialize, Serialize};
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Carries out what the decision core decides: the one place where a decision moves the strike.
 ///
@@ -182,7 +186,7 @@ impl Keeper {
 }
 
 /// What was saved; nothing was on the first start.
-fn restore(path: &PathBuf) -> SavedState {
+fn restore(path: &Path) -> SavedState {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return SavedState::default(),
@@ -199,7 +203,7 @@ fn restore(path: &PathBuf) -> SavedState {
     }
 }
 
-fn damaged(path: &PathBuf, why: &str) -> SavedState {
+fn damaged(path: &Path, why: &str) -> SavedState {
     log::error!(
         "{}: {why}; in lockdown until `facelatch lockdown off`, since a lockout may be lost",
         path.display()

@@ -21,6 +21,9 @@ pub enum ReplayError {
 /// How long after the last frame the door is still watched: longer than any pulse.
 const AFTERWARDS: Duration = Duration::from_secs(30);
 
+/// Who watches a replay: the moment, the frame with what was made of it, and what was decided.
+pub type Each<'a> = dyn FnMut(Millis, Option<(&Frame, &[Seen])>, &[News]) + 'a;
+
 /// Runs recorded frames through the door as if they came now, by the recording's own clock, which is as
 /// fast as the machine computes and always gives the same. `inputs` are what happens beside the
 /// camera, in the order of their time; `each` sees every frame with what was made of it, and once
@@ -33,7 +36,7 @@ pub fn replay(
     recogniser: &mut Recogniser,
     keeper: &mut Keeper,
     inputs: &[(Duration, Event)],
-    each: &mut dyn FnMut(Millis, Option<(&Frame, &[Seen])>, &[News]),
+    each: &mut Each,
 ) -> Result<(), ReplayError> {
     let mut inputs = inputs.iter().peekable();
     let mut last = Millis::default();
