@@ -1,5 +1,5 @@
 #![no_main]
-use facelatch_train::run::RunConfig;
+use facelatch_train::run::{Config, RunConfig};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     if let Ok(config) = RunConfig::parse(text) {

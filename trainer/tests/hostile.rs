@@ -7,7 +7,7 @@ mod damage;
 use damage::damaged;
 use facelatch_train::{
     data::{Source, teacher},
-    run::{Checkpoint, RunConfig},
+    run::{Checkpoint, Config, RunConfig},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use safetensors::{Dtype, tensor::TensorView};
