@@ -43,7 +43,7 @@ fn people_of_three_colours_are_told_apart_without_an_error() {
     let dir = prepared(3);
     let table = stdout(&evaluate(dir.path(), TINY));
     for part in [
-        "there is no detector yet",
+        "given by the file, not detected",
         "18 (9 genuine, 9 impostor), folds: 3",
         "accuracy   100.00 % ± 0.00",
         "EER        0.00 %",
@@ -62,7 +62,7 @@ fn json_folds_mirror_and_plot_do_what_they_say() {
     assert_eq!(json["mirror"], true);
     assert_eq!(json["report"]["genuine"], 6);
     assert_eq!(json["report"]["folds"].as_array().unwrap().len(), 2);
-    assert!(json["landmarks"].as_str().unwrap().contains("no detector yet"));
+    assert!(json["landmarks"].as_str().unwrap().contains("not detected"));
     assert!(fs::read_to_string(dir.path().join("roc.svg")).unwrap().contains("tiny"));
     assert!(fs::read(dir.path().join("roc.png")).unwrap().starts_with(b"\x89PNG"));
 }

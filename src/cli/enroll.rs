@@ -40,6 +40,8 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
     let samples = samples(&recogniser, &args.from)?;
     let threshold = config.recognition.threshold;
     let added = add(&mut gallery, &name, &samples, threshold, args.add)?;
+    drop(gallery);
+    super::control::reload(&config.state.folder);
     println!("{name} is person {added}, with {} more pictures", samples.len());
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod check_config;
 mod compare;
+mod control;
 mod demo;
 mod doctor;
 mod enroll;
@@ -40,6 +41,9 @@ enum Command {
     People(people::Args),
     Verify(compare::Verify),
     Identify(compare::Identify),
+    Status(control::Status),
+    Unlock(control::Unlock),
+    Lockdown(control::Lockdown),
     Log(log::Args),
     Lock(lock::Args),
     CheckConfig(check_config::Args),
@@ -95,6 +99,9 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Enroll(args) => enroll::enroll(&args)?,
         Command::People(args) => people::people(&args)?,
+        Command::Status(args) => control::status(&args)?,
+        Command::Unlock(args) => control::unlock(&args)?,
+        Command::Lockdown(args) => control::lockdown(&args)?,
         Command::Log(args) => log::log(&args)?,
         Command::Lock(args) => lock::lock(&args)?,
         Command::CheckConfig(args) => check_config::check_config(&args)?,

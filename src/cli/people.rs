@@ -67,7 +67,12 @@ pub fn people(args: &Args) -> Result<(), Failure> {
             gallery.set_schedule(id, times)?;
         }
     }
-    list(&gallery, args.json)
+    list(&gallery, args.json)?;
+    drop(gallery);
+    if !matches!(args.what, None | Some(What::List)) {
+        super::control::reload(&config.state.folder);
+    }
+    Ok(())
 }
 
 /// By number or by name.

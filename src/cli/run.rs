@@ -7,7 +7,10 @@ use crate::{
     config::Config,
     decision::Millis,
     door::{BoundedLock, InputWiring},
-    service::{Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, stop_on_signals},
+    service::{
+        Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, socket_path,
+        stop_on_signals,
+    },
 };
 use std::{fs, time::Duration};
 
@@ -27,7 +30,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
     let recogniser = household::recogniser(&config)?;
-    let gallery = household::gallery(&config, household::model_hash(&recogniser)?, true)?;
+    let model = household::model_hash(&recogniser)?;
+    let gallery = household::gallery(&config, model, true)?;
     let house = House::of(&gallery)?;
     // Nobody else can change the gallery while it is open, and the daemon has what it needs.
     drop(gallery);
@@ -61,7 +65,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let wanted = Wanted { width: camera.width, height: camera.height, fps };
     let mut systemd = Systemd::default();
     let names = keeper.house().clone();
-    Daemon::new(keeper, clock, stop).run(
+    let daemon =
+        Daemon::new(keeper, clock, stop).controlled(socket_path(&config.state.folder), move || {
+            let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
+            House::of(&gallery).map_err(|e| e.to_string())
+        });
+    daemon.run(
         move || camera.source.open(&wanted, Pace::Real),
         recogniser,
         inputs,

@@ -89,6 +89,11 @@ impl Core {
         actions
     }
 
+    /// Whether the door is closed to everybody by command.
+    pub fn is_lockdown(&self) -> bool {
+        self.is_lockdown
+    }
+
     /// When to send the next [`Event::Tick`], if no other event comes before; `None` where nothing
     /// is waited for.
     pub fn next_deadline(&self) -> Option<Millis> {

@@ -1,13 +1,17 @@
-use super::{Clock, Keeper, News};
+use super::{
+    Clock, House, Keeper, News,
+    control::{Answer, Asked, Request, listen},
+};
 use crate::{
     camera::{CameraError, FrameSource, Reopening, Seen as Look},
-    decision::{Event, Millis},
+    decision::{Command, Event, Millis},
     door::{DoorError, InputEvent, InputKind, Inputs},
     gallery::Matcher,
     model::NetworkError,
     pipeline::Recogniser,
 };
 use std::{
+    path::PathBuf,
     sync::{
         Arc, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +27,7 @@ enum Message {
     /// A frame was looked at: the sign of life that the watchdog waits for.
     Frame,
     Failed(DaemonError),
+    Asked(Asked),
 }
 
 /// Why the daemon ends.
@@ -54,13 +59,28 @@ pub struct Daemon {
     clock: Clock,
     matcher: Arc<RwLock<Arc<Matcher>>>,
     stop: Arc<AtomicBool>,
+    control: Option<PathBuf>,
+    reload: Reload,
 }
+
+/// Reads the household anew.
+type Reload = Box<dyn FnMut() -> Result<House, String>>;
 
 impl Daemon {
     /// A daemon over a keeper that has locked the strike already.
     pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
         let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
-        Self { keeper, clock, matcher, stop }
+        let nothing = || Err("this daemon has no gallery to read".to_owned());
+        Self { keeper, clock, matcher, stop, control: None, reload: Box::new(nothing) }
+    }
+
+    /// Also listens for requests at `socket`, and reads the household anew by `reload` when asked to.
+    pub fn controlled(
+        self,
+        socket: PathBuf,
+        reload: impl FnMut() -> Result<House, String> + 'static,
+    ) -> Self {
+        Self { control: Some(socket), reload: Box::new(reload), ..self }
     }
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
@@ -83,6 +103,16 @@ impl Daemon {
         self.start_eyes(cameras, recogniser, sender.clone());
         if let Some(inputs) = inputs {
             self.start_inputs(inputs, sender.clone());
+        }
+        if let Some(path) = &self.control {
+            let sender = sender.clone();
+            let ask = move |asked| sender.try_send(Message::Asked(asked)).is_ok();
+            if let Err(e) = listen(path, ask) {
+                log::error!(
+                    "{}: {e}; `facelatch status` and `unlock` will not work",
+                    path.display()
+                );
+            }
         }
         drop(sender);
         let ended = self.decide(&receiver, tell, alive);
@@ -108,6 +138,7 @@ impl Daemon {
             match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
                 Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
                 Ok(Message::Frame) => alive(),
+                Ok(Message::Asked(asked)) => self.answer(asked),
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
                 Err(RecvTimeoutError::Disconnected) => return Err(DaemonError::Thread("looks")),
@@ -118,6 +149,45 @@ impl Daemon {
             }
         }
         Ok(())
+    }
+
+    fn answer(&mut self, Asked { request, uid, answer }: Asked) {
+        let now = self.clock.now();
+        let (done, text) = match request {
+            Request::Status => (true, "as follows".to_owned()),
+            Request::Unlock { reason } => {
+                self.keeper.command(Command::Unlock, uid, Some(&reason), now);
+                match self.keeper.status().unlocked {
+                    true => (true, "unlocked for one pulse".to_owned()),
+                    false => (false, "not unlocked: in lockdown, or the strike failed".to_owned()),
+                }
+            }
+            Request::Lock => {
+                self.keeper.command(Command::Lock, uid, None, now);
+                (true, "locked".to_owned())
+            }
+            Request::Lockdown { on } => {
+                self.keeper.command(Command::Lockdown(on), uid, None, now);
+                let text = if on { "in lockdown: open for nobody" } else { "lockdown over" };
+                (true, text.to_owned())
+            }
+            Request::Reload => self.reload_house(),
+        };
+        let status = Some(self.keeper.status());
+        // Whoever asked may have gone.
+        let _ = answer.try_send(Answer { done, text, status });
+    }
+
+    fn reload_house(&mut self) -> (bool, String) {
+        match (self.reload)() {
+            Ok(house) => {
+                let matcher = Arc::clone(house.matcher());
+                *self.matcher.write().unwrap_or_else(|e| e.into_inner()) = matcher;
+                self.keeper.set_house(house);
+                (true, format!("{} people", self.keeper.status().people))
+            }
+            Err(why) => (false, why),
+        }
     }
 
     fn start_eyes<F>(&self, cameras: F, mut recogniser: Recogniser, sender: SyncSender<Message>)

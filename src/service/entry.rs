@@ -1,5 +1,5 @@
 use super::{House, audit::Entry};
-use crate::decision::{AlarmKind, Cause, Evidence, Outcome, Quality, Record};
+use crate::decision::{AlarmKind, Cause, Command, Evidence, Outcome, Quality, Record};
 use serde_json::{Map, Value, json};
 
 /// What the audit log keeps of a decision.
@@ -27,6 +27,21 @@ pub fn of_record(record: &Record, house: &House) -> Entry {
         evidence_into(evidence, house, &mut add);
     }
     Entry { kind, fields }
+}
+
+/// What the audit log keeps of a command: who gave it and why, before what came of it.
+pub fn of_command(command: Command, uid: u32, reason: Option<&str>) -> Entry {
+    let mut fields = Map::new();
+    fields.insert("command".into(), json!(snake(&format!("{command:?}"))));
+    if let Command::Lockdown(on) = command {
+        fields.insert("on".into(), json!(on));
+    }
+    fields.insert("uid".into(), json!(uid));
+    if let Some(reason) = reason {
+        // The log takes short texts only.
+        fields.insert("reason".into(), json!(reason.chars().take(200).collect::<String>()));
+    }
+    Entry { kind: "command", fields }
 }
 
 /// What the audit log keeps of an alarm.

@@ -1,4 +1,4 @@
-use super::{Clock, House, audit::AuditLog, entry};
+use super::{Clock, House, Status, audit::AuditLog, entry};
 use crate::{
     decision::{
         Action, Actions, AlarmKind, Cause, Command, Core, Event, Hint, Millis, Policy, PolicyError,
@@ -27,6 +27,8 @@ pub struct Keeper {
     clock: Clock,
     saved: PathBuf,
     news: Vec<News>,
+    unlocked: bool,
+    alarms: Vec<AlarmKind>,
 }
 
 /// What happened, for whoever shows it.
@@ -71,7 +73,18 @@ impl Keeper {
         now: Millis,
     ) -> Result<Self, PolicyError> {
         let (core, actions) = Core::new(policy, &restore(&saved), now)?;
-        let mut keeper = Self { core, policy, lock, house, audit, clock, saved, news: Vec::new() };
+        let mut keeper = Self {
+            core,
+            policy,
+            lock,
+            house,
+            audit,
+            clock,
+            saved,
+            news: Vec::new(),
+            unlocked: false,
+            alarms: Vec::new(),
+        };
         keeper.carry_out(actions, now);
         let writable = keeper.audit.is_some();
         keeper.tell(Event::Audit { writable }, now);
@@ -104,6 +117,28 @@ impl Keeper {
         self.house = house;
     }
 
+    /// How things stand.
+    pub fn status(&self) -> Status {
+        Status {
+            unlocked: self.unlocked,
+            lockdown: self.core.is_lockdown(),
+            alarms: self.alarms.iter().map(|kind| entry::snake(&format!("{kind:?}"))).collect(),
+            audit_writable: self.audit.is_some(),
+            people: self.house.matcher().len(),
+        }
+    }
+
+    /// Does what somebody with authority asks for, and records who and why first.
+    pub fn command(&mut self, command: Command, uid: u32, reason: Option<&str>, now: Millis) {
+        let entry = entry::of_command(command, uid, reason);
+        if let Some(audit) = &mut self.audit
+            && let Err(e) = audit.append(&self.clock.moment(now), entry)
+        {
+            log::error!("the audit log cannot be written: {e}");
+        }
+        self.tell(Event::Command(command), now);
+    }
+
     /// Locks whatever the core thinks, for the end of the program.
     ///
     /// # Errors
@@ -120,7 +155,13 @@ impl Keeper {
                 Action::Lock => self.relock(),
                 Action::Record(record) => self.news.push(News::Decision(record)),
                 Action::Hint(hint) => self.news.push(News::Hint(hint)),
-                Action::Alarm { kind, raised } => self.news.push(News::Alarm(kind, raised)),
+                Action::Alarm { kind, raised } => {
+                    self.alarms.retain(|on| *on != kind);
+                    if raised {
+                        self.alarms.push(kind);
+                    }
+                    self.news.push(News::Alarm(kind, raised));
+                }
                 Action::Save(state) => self.save(&state),
             }
         }
@@ -156,7 +197,10 @@ impl Keeper {
             return;
         }
         match self.lock.unlock() {
-            Ok(()) => self.news.push(News::Unlocked),
+            Ok(()) => {
+                self.unlocked = true;
+                self.news.push(News::Unlocked);
+            }
             Err(e) => log::error!("the strike cannot be released: {e}"),
         }
     }
@@ -165,7 +209,10 @@ impl Keeper {
         // A strike that does not lock is the worst there is: try again, then say so at the top of lungs.
         for attempt in 1..=3 {
             match self.lock.lock() {
-                Ok(()) => return self.news.push(News::Locked),
+                Ok(()) => {
+                    self.unlocked = false;
+                    return self.news.push(News::Locked);
+                }
                 Err(e) => log::error!("the strike cannot be locked (attempt {attempt} of 3): {e}"),
             }
         }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod clock;
+mod control;
 mod daemon;
 mod entry;
 mod house;
@@ -10,6 +11,7 @@ mod replay;
 mod timetable;
 
 pub use clock::{Clock, wall};
+pub use control::{Answer, Request, Status, ask, socket_path};
 pub use daemon::{Daemon, DaemonError, event_of, stop_on_signals};
 pub use house::House;
 pub use keeper::{Keeper, News};

@@ -1,0 +1,96 @@
+use super::{
+    failure::{Failure, code},
+    household::ConfigArg,
+};
+use crate::service::{Answer, Request, ask, socket_path};
+
+/// Say how things stand at the door: asks the running daemon.
+#[derive(clap::Args)]
+pub struct Status {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Open the door once, for one pulse; the reason goes into the audit log.
+#[derive(clap::Args)]
+pub struct Unlock {
+    /// Why
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Open for nobody until released; the exit button goes on working unless the configuration says not.
+#[derive(clap::Args)]
+pub struct Lockdown {
+    /// Begin or end it
+    #[arg(value_parser = ["on", "off"])]
+    state: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub fn status(args: &Status) -> Result<(), Failure> {
+    let answer = send(&args.config, &Request::Status)?;
+    let Some(status) = answer.status else { return Ok(()) };
+    if args.json {
+        let text = serde_json::to_string_pretty(&status);
+        println!("{}", text.map_err(|e| Failure::new(code::SOFTWARE, &e.to_string()))?);
+        return Ok(());
+    }
+    let yes = |v| if v { "yes" } else { "no" };
+    println!("unlocked   {}", yes(status.unlocked));
+    println!("lockdown   {}", yes(status.lockdown));
+    println!(
+        "alarms     {}",
+        if status.alarms.is_empty() { "none".into() } else { status.alarms.join(", ") }
+    );
+    println!("recorded   {}", yes(status.audit_writable));
+    println!("people     {}", status.people);
+    Ok(())
+}
+
+pub fn unlock(args: &Unlock) -> Result<(), Failure> {
+    say(&send(&args.config, &Request::Unlock { reason: args.reason.clone() })?);
+    Ok(())
+}
+
+pub fn lockdown(args: &Lockdown) -> Result<(), Failure> {
+    say(&send(&args.config, &Request::Lockdown { on: args.state == "on" })?);
+    Ok(())
+}
+
+fn say(answer: &Answer) {
+    println!("{}", answer.text);
+}
+
+/// Asks; an answer that says no is a failure.
+fn send(config: &ConfigArg, request: &Request) -> Result<Answer, Failure> {
+    let path = socket_path(&config.load()?.state.folder);
+    let answer = ask(&path, request).map_err(|e| {
+        let text =
+            format!("{}: {e}; is `facelatch run` running, and are you root?", path.display());
+        Failure::new(code::NO_INPUT, &text)
+    })?;
+    match answer.done {
+        true => Ok(answer),
+        false => Err(Failure::new(code::SOFTWARE, &answer.text)),
+    }
+}
+
+/// Tells a daemon, if one runs, that the gallery has changed.
+pub fn reload(state: &std::path::Path) {
+    let path = socket_path(state);
+    if !path.exists() {
+        return;
+    }
+    match ask(&path, &Request::Reload) {
+        Ok(Answer { done: true, .. }) => {}
+        Ok(answer) => log::warn!("the daemon has not taken the change over: {}", answer.text),
+        Err(e) => log::warn!("the daemon has not been told ({e}); restart it"),
+    }
+}

@@ -1,0 +1,187 @@
+use rustix::{net::sockopt::socket_peercred, process::geteuid};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+    time::Duration,
+};
+
+/// The longest request, bytes: a reason of a few lines.
+const LONGEST: u64 = 4096;
+
+/// How long a client may take to ask, and the daemon to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a person at the board's own keyboard may ask of the running daemon: one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// How things stand.
+    Status,
+    /// Release the strike for one pulse.
+    Unlock {
+        /// Why, for the audit log.
+        reason: String,
+    },
+    /// Lock at once.
+    Lock,
+    /// Open for nobody until released.
+    Lockdown {
+        /// Begin or end.
+        on: bool,
+    },
+    /// Read the gallery again: somebody was enrolled, changed or removed.
+    Reload,
+}
+
+/// The daemon's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Whether it was done.
+    pub done: bool,
+    /// What was done, or why it was not, in a sentence.
+    pub text: String,
+    /// How things stand after it.
+    pub status: Option<Status>,
+}
+
+/// How things stand at the door.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// Whether the strike is released.
+    pub unlocked: bool,
+    /// Whether the door is closed to everybody.
+    pub lockdown: bool,
+    /// Alarms that are on.
+    pub alarms: Vec<String>,
+    /// Whether decisions are being recorded.
+    pub audit_writable: bool,
+    /// How many people can be recognised.
+    pub people: usize,
+}
+
+/// A request, who asks, and where the answer goes.
+pub struct Asked {
+    /// What.
+    pub request: Request,
+    /// The user number of the process that asks.
+    pub uid: u32,
+    /// Takes one answer.
+    pub answer: SyncSender<Answer>,
+}
+
+/// Where the daemon listens: in its state folder.
+pub fn socket_path(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+/// Listens for requests and hands each to `ask`, which gives false when nobody is there to answer. The
+/// socket is for its owner alone (mode 0600), and only root and the daemon's own user are heard.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn listen(
+    path: &Path,
+    ask: impl Fn(Asked) -> bool + Send + Sync + Clone + 'static,
+) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let ask = ask.clone();
+            thread::spawn(move || {
+                if let Err(e) = serve(stream, &ask) {
+                    log::debug!("control: {e}");
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn serve(stream: UnixStream, ask: &impl Fn(Asked) -> bool) -> io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let uid = socket_peercred(&stream)?.uid.as_raw();
+    let refused = |text: String| Answer { done: false, text, status: None };
+    let answer = if uid != 0 && uid != geteuid().as_raw() {
+        refused(format!("user {uid} may not ask this; only root and the daemon's own user may"))
+    } else {
+        let mut line = String::new();
+        BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
+        match serde_json::from_str(&line) {
+            Ok(request) => {
+                let (sender, receiver) = sync_channel(1);
+                let asked = ask(Asked { request, uid, answer: sender });
+                let answer = asked.then(|| receiver.recv_timeout(PATIENCE).ok()).flatten();
+                answer.unwrap_or_else(|| refused("the daemon is busy or ending; ask again".into()))
+            }
+            Err(e) => refused(format!("no request that this version knows: {e}")),
+        }
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    (&stream).write_all(&text)
+}
+
+/// Asks the running daemon.
+///
+/// # Errors
+/// No daemon listens there, or it gives no answer.
+pub fn ask(path: &Path, request: &Request) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE * 2))?;
+    let mut line = serde_json::to_vec(request)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut text = String::new();
+    BufReader::new(stream.take(1 << 16)).read_line(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answering(request: Request) -> Answer {
+        Answer { done: true, text: format!("{request:?}"), status: Some(Status::default()) }
+    }
+
+    #[test]
+    fn a_request_is_answered_and_rubbish_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = socket_path(folder.path());
+        listen(&path, |asked| asked.answer.send(answering(asked.request)).is_ok()).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let request = Request::Unlock { reason: "parcel".into() };
+        assert_eq!(ask(&path, &request).unwrap(), answering(request));
+        for rubbish in
+            ["", "{}\n", "{\"command\":\"open_sesame\"}\n", "{\"command\":\"lock\",\"x\":1}\n"]
+        {
+            let mut stream = UnixStream::connect(&path).unwrap();
+            stream.write_all(rubbish.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            let answer: Answer = serde_json::from_str(&text).unwrap();
+            assert!(!answer.done, "{rubbish}: {text}");
+        }
+        // A daemon that died left its socket: the next one takes its place.
+        listen(&path, |_| false).unwrap();
+        assert!(!ask(&path, &Request::Status).unwrap().done);
+    }
+}
