@@ -190,6 +190,45 @@ fn without_an_audit_log_no_face_opens() {
     assert!(!released);
 }
 
+/// The folder vanishes, as a card that fails; a file that must rotate at every record cannot.
+#[test]
+fn a_log_that_fails_keeps_the_door_locked_until_it_can_be_written_again() {
+    let scene = Scene::new();
+    let mut recogniser = recogniser(&scene.config);
+    let people =
+        [("Alex".to_owned(), samples(&recogniser, &files(&repository("demo/enrol/Alex"))))];
+    let house = scene.enrol(&recogniser, &people);
+    let (audit, clock) = (scene.folder.path().join("audit"), Clock::new());
+    let limits = audit::Limits { file_bytes: 1, files: 4 };
+    let mut log = AuditLog::open(&audit, limits, &clock.moment(Millis::default())).unwrap();
+    for _ in 0..2 {
+        let entry = audit::Entry { kind: "test", fields: Default::default() };
+        log.append(&clock.moment(Millis::default()), entry).unwrap();
+    }
+    fs::rename(&audit, scene.folder.path().join("gone")).unwrap();
+    let mut keeper = Keeper::new(
+        scene.config.policy(),
+        Box::new(SimLock::new(scene.timeline.clone())),
+        house,
+        Some(log),
+        clock,
+        scene.folder.path().join("lockout.json"),
+        Millis::default(),
+    )
+    .unwrap();
+    let fps = Fps::new(4.0).unwrap();
+    let source = Source::Folder(repository("demo/evening"), fps);
+    let mut camera = source.open(&Wanted { width: 480, height: 360, fps }, Pace::Fast).unwrap();
+    replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, _| {}).unwrap();
+    let released = || scene.timeline.entries().iter().any(|(_, s)| *s == StrikeState::Unlocked);
+    assert!(!released(), "nothing is on record, so nobody is let in");
+    assert!(!keeper.status().audit_writable);
+    fs::rename(scene.folder.path().join("gone"), &audit).unwrap();
+    keeper.try_again(Millis(100_000));
+    assert!(keeper.status().audit_writable, "it is tried again");
+    audit::verify(&audit, None).unwrap();
+}
+
 /// The shared research data, beside the repository unless `FACELATCH_SHARED` says where.
 fn shared(file: &str) -> Option<PathBuf> {
     let beside = || repository("../shared");

@@ -132,6 +132,7 @@ impl Daemon {
             let now = self.clock.now();
             if told_time.is_none_or(|at| now.since(at) >= HEARTBEAT) {
                 self.keeper.tell(Event::Clock(self.clock.local()), now);
+                self.keeper.try_again(now);
                 told_time = Some(now);
             }
             let until = self.keeper.deadline().map_or(HEARTBEAT, |due| due.since(now));

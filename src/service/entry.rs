@@ -44,6 +44,11 @@ pub fn of_command(command: Command, uid: u32, reason: Option<&str>) -> Entry {
     Entry { kind: "command", fields }
 }
 
+/// What the audit log keeps of its own return: for a while it could not be written.
+pub fn of_return() -> Entry {
+    Entry { kind: "recording_again", fields: Map::new() }
+}
+
 /// What the audit log keeps of an alarm.
 pub fn of_alarm(kind: AlarmKind, raised: bool) -> Entry {
     let mut fields = Map::new();

@@ -24,6 +24,8 @@ pub struct Keeper {
     lock: Box<dyn Lock>,
     house: House,
     audit: Option<AuditLog>,
+    /// Whether the last record is on the disk.
+    recording: bool,
     clock: Clock,
     saved: PathBuf,
     news: Vec<News>,
@@ -79,6 +81,7 @@ impl Keeper {
             lock,
             house,
             audit,
+            recording: false,
             clock,
             saved,
             news: Vec::new(),
@@ -86,8 +89,8 @@ impl Keeper {
             alarms: Vec::new(),
         };
         keeper.carry_out(actions, now);
-        let writable = keeper.audit.is_some();
-        keeper.tell(Event::Audit { writable }, now);
+        keeper.recording = keeper.audit.is_some();
+        keeper.tell(Event::Audit { writable: keeper.recording }, now);
         Ok(keeper)
     }
 
@@ -95,6 +98,16 @@ impl Keeper {
     pub fn tell(&mut self, event: Event, now: Millis) {
         let actions = self.core.handle(event, now, &self.house);
         self.carry_out(actions, now);
+    }
+
+    /// To be called now and then: tries the audit log again after it could not be written.
+    pub fn try_again(&mut self, now: Millis) {
+        let Some(audit) = self.audit.as_mut().filter(|_| !self.recording) else { return };
+        if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {
+            log::info!("the audit log can be written again");
+            self.recording = true;
+            self.tell(Event::Audit { writable: true }, now);
+        }
     }
 
     /// When to tell [`Event::Tick`] at the latest.
@@ -123,7 +136,7 @@ impl Keeper {
             unlocked: self.unlocked,
             lockdown: self.core.is_lockdown(),
             alarms: self.alarms.iter().map(|kind| entry::snake(&format!("{kind:?}"))).collect(),
-            audit_writable: self.audit.is_some(),
+            audit_writable: self.recording,
             people: self.house.matcher().len(),
         }
     }
@@ -149,6 +162,10 @@ impl Keeper {
 
     fn carry_out(&mut self, actions: Actions, now: Millis) {
         let recorded = self.record(&actions, now);
+        if !recorded && self.recording {
+            self.recording = false;
+            self.tell(Event::Audit { writable: false }, now);
+        }
         for action in actions {
             match action {
                 Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
@@ -192,7 +209,6 @@ impl Keeper {
     fn unlock(&mut self, cause: Cause, recorded: bool, now: Millis) {
         if cause == Cause::Face && !recorded && self.policy.faces_need_audit {
             // The core believes that the door is open now: it is told otherwise.
-            self.tell(Event::Audit { writable: false }, now);
             self.tell(Event::Command(Command::Lock), now);
             return;
         }
