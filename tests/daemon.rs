@@ -94,7 +94,7 @@ fn the_daemon_watches_answers_and_ends_locked() {
     house.start();
     house.wait_for("watching the door");
     house.wait_for("no liveness check");
-    house.wait_for("Granted for Face (Alex)");
+    house.wait_for("Granted for Face (most like Alex)");
     let status = house.done(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!((&status["people"], &status["audit_writable"]), (&1.into(), &true.into()));
@@ -148,8 +148,13 @@ fn pictures_are_compared_and_the_exit_code_says_how() {
     assert_eq!(house.output(&["verify", &alex, &again]).status.code(), Some(0));
     assert_eq!(house.output(&["verify", &alex, &ben]).status.code(), Some(1));
     assert!(house.output(&["verify", &alex, "absent.jpg"]).status.code().unwrap() >= 2);
-    let folder = repository("demo/enrol/Alex").display().to_string();
+    let [folder, other] =
+        ["Alex", "Ben"].map(|name| repository(&format!("demo/enrol/{name}")).display().to_string());
     house.done(&["enroll", "Alex", "--from", &folder]);
+    // Somebody else's face under a name would open the door for them.
+    let added = house.output(&["enroll", "Alex", "--add", "--from", &other]);
+    assert_eq!(added.status.code(), Some(65));
+    assert_eq!(house.output(&["enroll", "12", "--from", &other]).status.code(), Some(64));
     assert!(house.done(&["identify", &again]).contains("Alex"));
     assert_eq!(house.output(&["identify", &ben]).status.code(), Some(1));
     house.done(&["people", "schedule", "alex", "Mon-Fri 08:00-18:00"]);

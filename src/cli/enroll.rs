@@ -42,7 +42,7 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
     let added = add(&mut gallery, &name, &samples, threshold, args.add)?;
     drop(gallery);
     super::control::reload(&config.state.folder);
-    println!("{name} is person {added}, with {} more pictures", samples.len());
+    println!("{name} is person {added}, with {} pictures taken in", samples.len());
     Ok(())
 }
 
@@ -80,13 +80,36 @@ pub fn add(
     threshold: f32,
     to_existing: bool,
 ) -> Result<PersonId, Failure> {
+    if name.as_str().bytes().all(|b| b.is_ascii_digit()) {
+        let text = "a name of digits alone could be taken for a person's number; choose another";
+        return Err(Failure::new(code::USAGE, text));
+    }
     let known = gallery.list()?.into_iter().find(|person| person.name.reads_like(name));
     let unfit = |e: crate::gallery::EnrolmentError| Failure::new(code::DATA, &e.to_string());
     check_agreement(samples, Score(threshold * AGREEMENT)).map_err(unfit)?;
+    if known.is_some() && !to_existing {
+        let text = format!(
+            "{name} is enrolled already; add pictures with --add, or start over after \
+             `facelatch people remove`"
+        );
+        return Err(Failure::new(code::DATA, &text));
+    }
     let own = known.as_ref().filter(|_| to_existing).map(|person| person.id);
     check_stranger(samples, &gallery.matcher()?, own, Score(threshold)).map_err(unfit)?;
     match own {
         Some(id) => {
+            let matcher = gallery.matcher()?;
+            let limit = threshold * AGREEMENT;
+            for (i, sample) in (1..).zip(samples) {
+                let score = matcher.score_of(id, sample).map_or(-1.0, |score| score.0);
+                if score < limit {
+                    let text = format!(
+                        "sample {i} is not like {name} as enrolled (similarity {score:.3}, at least \
+                         {limit:.3} is needed); leave it out, or remove {name} and enrol afresh"
+                    );
+                    return Err(Failure::new(code::DATA, &text));
+                }
+            }
             gallery.add_templates(id, samples)?;
             Ok(id)
         }

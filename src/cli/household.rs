@@ -54,13 +54,29 @@ pub fn model_hash(recogniser: &Recogniser) -> Result<ModelHash, Failure> {
 /// The gallery of a configuration; an empty one is made where there is none and `create` says so.
 pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Gallery, Failure> {
     let folder = &config.state.folder;
+    let (path, key_file) = (folder.join("gallery.redb"), folder.join("gallery.key"));
+    if !create && !path.exists() {
+        let text = format!(
+            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --from FOLDER`",
+            path.display()
+        );
+        return Err(Failure::new(super::code::NO_INPUT, &text));
+    }
     let key = match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
         Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
             Key::from_credential(&folder)?
         }
-        _ => Key::load_or_create(&folder.join("gallery.key"))?,
+        // A new key would not open an old gallery, and hide that the old one is lost.
+        _ if path.exists() && !key_file.exists() => {
+            let text = format!(
+                "{}: the gallery's key is not there; bring it back, or remove gallery.redb and enrol \
+                 everybody again",
+                key_file.display()
+            );
+            return Err(Failure::new(super::code::NO_INPUT, &text));
+        }
+        _ => Key::load_or_create(&key_file)?,
     };
-    let path = folder.join("gallery.redb");
     if create && !path.exists() {
         return Ok(Gallery::create(&path, key, model)?);
     }

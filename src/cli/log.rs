@@ -36,6 +36,9 @@ pub fn log(args: &Args) -> Result<(), Failure> {
     if args.verify {
         let found = verify(&folder, args.anchor).map_err(broken)?;
         println!("{} records in {} files, nothing changed", found.records, found.files);
+        if args.anchor.is_none() {
+            println!("a missing end shows only against a number:hash noted elsewhere: --anchor");
+        }
         return Ok(());
     }
     let filter = Filter { since: None, kind: args.kind.clone(), person: args.person.map(PersonId) };

@@ -124,7 +124,12 @@ fn tell(now: Millis, news: &News, house: &House) {
     match news {
         News::Decision(record) => {
             let who = record.evidence.and_then(|e| e.person).and_then(|p| house.name(p));
-            log::info!("{:?} for {:?} ({})", record.outcome, record.cause, who.unwrap_or("-"));
+            log::info!(
+                "{:?} for {:?} (most like {})",
+                record.outcome,
+                record.cause,
+                who.unwrap_or("-")
+            );
         }
         News::Unlocked => log::info!("strike released"),
         News::Locked => log::info!("strike locked"),

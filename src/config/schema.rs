@@ -178,8 +178,8 @@ impl Default for CameraConfig {
 impl Default for Models {
     fn default() -> Self {
         Self {
-            detector: "/usr/share/facelatch/detector-int8.onnx".into(),
-            embedding: "/usr/share/facelatch/embedding-int8.onnx".into(),
+            detector: "/usr/share/facelatch/models/detector-int8.onnx".into(),
+            embedding: "/usr/share/facelatch/models/embedding-int8.onnx".into(),
             least_detection: 0.5,
         }
     }

@@ -38,7 +38,7 @@ pub struct VotePolicy {
     /// votes to meet that are of different occasions.
     pub within: Duration,
     /// How alike probe and person must be. 0.66: of 2,687,149 pairs of strangers among LFW-dev's faces,
-    /// found and aligned by our own detector, 267 score 0.658 or more, one in 10,000
+    /// found and aligned by our own detector, 268 score 0.661 or more, one in 10,000
     /// (models/embedding-int8.md says how, and how many genuine pairs it costs).
     pub threshold: Threshold,
     /// How far the person must be ahead of the second-best one. 0.05: enough that rounding and a

@@ -190,7 +190,8 @@ fn face_at(grid: &Grid, candidate: Candidate) -> Option<Face> {
     };
     let numbers = [x, y, width, height];
     let finite = numbers.iter().chain(face.landmarks.0.as_flattened()).all(|v| v.is_finite());
-    (finite && width > 0.0 && height > 0.0).then_some(face)
+    // Two sides above 0 can still have an area below the smallest number.
+    (finite && face.bounds.area() > 0.0).then_some(face)
 }
 
 /// What a cell must say for a face to be decoded from it: the inverse of the decoder, for training. The

@@ -52,6 +52,15 @@ impl Matcher {
         matcher
     }
 
+    /// The best score among one person's templates; `None` for whoever has none.
+    pub fn score_of(&self, person: PersonId, probe: &Embedding) -> Option<Score> {
+        let at = self.people.iter().position(|entry| entry.id == person)?;
+        let begin = at.checked_sub(1).map_or(0, |before| self.people[before].end);
+        let own = &self.templates[begin..self.people[at].end];
+        let best = own.iter().map(|t| dot(probe.values(), t)).fold(f32::MIN, f32::max);
+        Some(Score(best.clamp(-1.0, 1.0)))
+    }
+
     /// How many people can be found.
     pub fn len(&self) -> usize {
         self.people.len()

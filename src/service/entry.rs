@@ -1,5 +1,5 @@
 use super::{House, audit::Entry};
-use crate::decision::{AlarmKind, Cause, Command, Evidence, Outcome, Quality, Record};
+use crate::decision::{AlarmKind, Cause, Command, Denial, Evidence, Outcome, Quality, Record};
 use serde_json::{Map, Value, json};
 
 /// What the audit log keeps of a decision.
@@ -24,7 +24,7 @@ pub fn of_record(record: &Record, house: &House) -> Entry {
         }
     };
     if let Some(evidence) = &record.evidence {
-        evidence_into(evidence, house, &mut add);
+        evidence_into(evidence, is_recognised(&record.outcome), house, &mut add);
     }
     Entry { kind, fields }
 }
@@ -56,13 +56,33 @@ pub fn of_alarm(kind: AlarmKind, raised: bool) -> Entry {
     Entry { kind: if raised { "alarm" } else { "alarm_over" }, fields }
 }
 
-fn evidence_into(evidence: &Evidence, house: &House, add: &mut impl FnMut(&str, Value)) {
+/// Whether the face was taken for the person most like it. Of a stranger that person is only the nearest,
+/// and must not be found when one looks for what they did.
+fn is_recognised(outcome: &Outcome) -> bool {
+    use Denial::{Ambiguous, NotLive, NotRecognised, PoorQuality, TooFewVotes};
+    match outcome {
+        Outcome::LockoutStarted(_) => false,
+        Outcome::Denied(denial) => {
+            !matches!(denial, NotRecognised | Ambiguous | NotLive | TooFewVotes | PoorQuality(_))
+        }
+        _ => true,
+    }
+}
+
+fn evidence_into(
+    evidence: &Evidence,
+    recognised: bool,
+    house: &House,
+    add: &mut impl FnMut(&str, Value),
+) {
     // Rounded: a log for people needs no more, and says less about templates.
     let rounded = |v: f32| json!((f64::from(v) * 1000.0).round() / 1000.0);
     add("track", json!(evidence.track.0));
     if let Some(person) = evidence.person {
-        add("person", json!(person.0));
-        add("name", json!(house.name(person)));
+        let (number, name) =
+            if recognised { ("person", "name") } else { ("nearest", "nearest_name") };
+        add(number, json!(person.0));
+        add(name, json!(house.name(person)));
     }
     if let Some(score) = evidence.score {
         add("score", rounded(score.0));
@@ -99,7 +119,7 @@ pub fn snake(debug: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::{Denial, Flaw, Millis};
+    use crate::decision::{Flaw, Millis};
 
     #[test]
     fn a_record_says_what_was_decided_in_plain_words() {
