@@ -2,9 +2,8 @@ use super::{Outcome, data};
 use crate::{
     detect::{DetectConfig, Pictures},
     invent::{Evening, invent, write_evening},
-    run::progress,
+    run::{load_teacher, progress},
 };
-use facelatch::embed::Network;
 use std::path::PathBuf;
 
 /// Invent the people of `facelatch demo`: blends of five training faces each, and an evening in which
@@ -14,9 +13,9 @@ pub struct Invent {
     /// A folder or zip with an annotations.jsonl, as detectors are trained on.
     #[arg(long, value_name = "DIR|ZIP")]
     pictures: PathBuf,
-    /// The embedding network that says who looks like whom.
+    /// The teacher's weights: it says who looks like whom.
     #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    teacher: PathBuf,
     /// Folder for the frames.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
@@ -27,7 +26,7 @@ const RESIDENTS: [&str; 2] = ["Alex", "Ben"];
 
 impl Invent {
     pub fn run(&self) -> Outcome {
-        let network = Network::load(&self.model)?;
+        let teacher = load_teacher(&self.teacher, tch::Device::Cpu).map_err(data)?;
         let mut config = DetectConfig::default();
         config.data.pictures = vec![self.pictures.clone()];
         config.data.limit = 6000;
@@ -38,7 +37,7 @@ impl Invent {
         })
         .map_err(data)?;
         bar.finish_and_clear();
-        let people = invent(&pictures.faces, &network, 3, 120).map_err(data)?;
+        let people = invent(&pictures.faces, &teacher, 3, 240).map_err(data)?;
         write_evening(&self.out, &RESIDENTS, &people, &Evening::default()).map_err(data)?;
         println!("{}: enrol/ and evening/", self.out.display());
         Ok(())

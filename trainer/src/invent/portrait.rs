@@ -1,11 +1,14 @@
-use crate::detect::Picture;
+use crate::{
+    detect::Picture,
+    engine::{Teacher, images_from_bytes, to_vec},
+    run::Fault,
+};
 use facelatch::{
     align::{Landmarks, Similarity, crop, template, warp_into},
-    embed::{Embedding, Network},
+    embed::{EMBEDDING_LEN, Embedding},
 };
 use image::RgbImage;
-use rayon::prelude::*;
-use std::error::Error;
+use tch::Device;
 
 /// Sides of a portrait, px.
 pub(super) const SIDES: [usize; 2] = [300, 340];
@@ -20,9 +23,13 @@ const CORNER: [f32; 2] = [75.0, 90.0];
 /// People in a blend, an equal share of each.
 const BLENDED: usize = 5;
 
-/// Largest similarity of any two in a blend: above, they may be one person twice, and the blend
-/// somebody who exists.
-const MOST_ALIKE: f32 = 0.25;
+/// Largest similarity of any two in a blend, by the teacher: above, they may be one person twice, and the
+/// blend somebody who exists.
+const MOST_ALIKE: f32 = 0.15;
+
+/// Largest similarity of a blend to any picture that there is, by the teacher: above, it may be taken for
+/// that person.
+const MOST_LIKE_ANYBODY: f32 = 0.45;
 
 /// Largest mean distance of landmarks to the template's, in shares of the inter-eye distance: heads
 /// that are turned differently blend into a ghost.
@@ -36,41 +43,72 @@ pub struct Portrait {
 }
 
 /// `count` invented people, as different from each other as can be found among `tries` blends of the
-/// pictures; the same for the same pictures.
+/// pictures that nobody in any picture looks like; the same for the same pictures. The teacher says who
+/// looks like whom.
 ///
 /// # Errors
-/// Too few pictures of one face from the front, or a network that fails.
+/// Too few pictures of one face from the front.
 pub fn invent(
     pictures: &[Picture],
-    network: &Network,
+    teacher: &Teacher,
     count: usize,
     tries: usize,
-) -> Result<Vec<Portrait>, Box<dyn Error + Send + Sync>> {
+) -> Result<Vec<Portrait>, Fault> {
     let fit: Vec<&Picture> = pictures.iter().filter(|p| is_fit(p)).collect();
-    let embeddings: Vec<Embedding> = (fit.par_iter())
-        .map(|p| {
-            Ok(network.embed(&crop(
-                &p.pixels,
-                &p.truth.faces[0].landmarks,
-                network.input_size(),
-            )?)?)
-        })
-        .collect::<Result<_, Box<dyn Error + Send + Sync>>>()?;
-    log::info!("{} pictures of one face from the front", fit.len());
+    let faces: Vec<_> = fit.iter().map(|p| (&p.pixels, p.truth.faces[0].landmarks)).collect();
+    let embeddings = embed(teacher, &faces)?;
     let bases = (0..fit.len()).step_by((fit.len() / tries.max(1)).max(1));
-    let blends: Vec<Portrait> = (bases.collect::<Vec<_>>().par_iter())
-        .filter_map(|&base| partners(base, &embeddings))
-        .map(|chosen| blend(chosen.map(|i| fit[i]), network))
+    let blended: Vec<RgbImage> = bases
+        .filter_map(|base| partners(base, &embeddings))
+        .map(|chosen| blend(chosen.map(|i| fit[i])))
         .collect::<Result<_, _>>()?;
-    if blends.len() < count {
-        return Err(format!(
-            "{} pictures of one face from the front gave {} blends where {count} are wanted",
-            fit.len(),
-            blends.len()
-        )
-        .into());
+    let faces: Vec<_> = blended.iter().map(|pixels| (pixels, target())).collect();
+    let found = embed(teacher, &faces)?;
+    let tried = blended.len();
+    let nobody: Vec<Portrait> = (blended.into_iter().zip(found))
+        .map(|(pixels, embedding)| Portrait { pixels, embedding })
+        .filter(|p| nearest(&p.embedding, &embeddings) < MOST_LIKE_ANYBODY)
+        .collect();
+    log::info!(
+        "{} pictures of one face from the front, {tried} blends, {} of them like nobody",
+        fit.len(),
+        nobody.len()
+    );
+    if nobody.len() < count {
+        return Err(format!("{} such blends where {count} are wanted", nobody.len()).into());
     }
-    Ok(most_different(blends, count))
+    let chosen = most_different(nobody, count);
+    for portrait in &chosen {
+        log::info!("most like anybody: {:.2}", nearest(&portrait.embedding, &embeddings));
+    }
+    Ok(chosen)
+}
+
+/// The teacher's embeddings of faces, each a picture and its landmarks.
+fn embed(teacher: &Teacher, faces: &[(&RgbImage, Landmarks)]) -> Result<Vec<Embedding>, Fault> {
+    let side = teacher.input_size();
+    let mut embeddings = Vec::new();
+    for batch in faces.chunks(64) {
+        let mut pixels = Vec::with_capacity(batch.len() * side * side * 3);
+        for (picture, landmarks) in batch {
+            pixels.extend_from_slice(&crop(picture, landmarks, side as u32)?);
+        }
+        let rows = to_vec(&teacher.embed(&images_from_bytes(&pixels, [side; 2], Device::Cpu)));
+        for row in rows.chunks(EMBEDDING_LEN) {
+            embeddings.push(Embedding::from_slice(row)?);
+        }
+    }
+    Ok(embeddings)
+}
+
+/// The highest similarity to any of these.
+fn nearest(embedding: &Embedding, others: &[Embedding]) -> f32 {
+    others.iter().map(|other| other.cosine(embedding).0).fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// Where the landmarks of a portrait stand.
+fn target() -> Landmarks {
+    Landmarks(template(FACE).0.map(|[x, y]| [x + CORNER[0], y + CORNER[1]]))
 }
 
 /// One large face from the front, with room around it.
@@ -115,26 +153,19 @@ fn partners(base: usize, embeddings: &[Embedding]) -> Option<[usize; BLENDED]> {
     None
 }
 
-fn blend(
-    pictures: [&Picture; BLENDED],
-    network: &Network,
-) -> Result<Portrait, Box<dyn Error + Send + Sync>> {
+fn blend(pictures: [&Picture; BLENDED]) -> Result<RgbImage, Fault> {
     let [width, height] = SIDES;
-    let target = Landmarks(template(FACE).0.map(|[x, y]| [x + CORNER[0], y + CORNER[1]]));
     let mut sums = vec![0u32; width * height * 3];
     let mut one = vec![0; sums.len()];
     for picture in pictures {
-        let to_target = Similarity::fit(&picture.truth.faces[0].landmarks, &target)?;
+        let to_target = Similarity::fit(&picture.truth.faces[0].landmarks, &target())?;
         let sides = [picture.pixels.width() as usize, picture.pixels.height() as usize];
         warp_into(&picture.pixels, sides, &to_target.inverse().into(), &mut one, SIDES);
         sums.iter_mut().zip(&one).for_each(|(sum, v)| *sum += u32::from(*v));
     }
     let count = BLENDED as u32;
     let bytes = sums.into_iter().map(|sum| ((sum + count / 2) / count) as u8).collect();
-    let pixels =
-        RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes a pixel");
-    let embedding = network.embed(&crop(&pixels, &target, network.input_size())?)?;
-    Ok(Portrait { pixels, embedding })
+    Ok(RgbImage::from_raw(width as u32, height as u32, bytes).expect("three bytes a pixel"))
 }
 
 /// Those that are least like each other: begins with the pair farthest apart and adds who is farthest

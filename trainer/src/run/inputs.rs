@@ -135,7 +135,11 @@ fn training_images(dataset: &Dataset) -> Vec<usize> {
     (0..dataset.len()).filter(|&i| dataset.split(i) != Split::Val).collect()
 }
 
-fn load_teacher(path: &Path, device: Device) -> Result<Teacher, Box<dyn Error + Send + Sync>> {
+/// Reads the teacher's published weights.
+///
+/// # Errors
+/// The file cannot be read, or holds something else.
+pub fn load_teacher(path: &Path, device: Device) -> Result<Teacher, Box<dyn Error + Send + Sync>> {
     let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let named = super::tensors(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(Teacher::new(&named, device).map_err(|e| format!("{}: {e}", path.display()))?)

@@ -17,7 +17,7 @@ pub use config::{CheckpointConfig, OptimizerConfig, RunConfig};
 pub use embedder::TorchEmbedder;
 pub use embedding::{Embedding, head_specs};
 pub use folder::RunFolder;
-pub use inputs::{load_dataset, progress, training_pixels};
+pub use inputs::{load_dataset, load_teacher, progress, training_pixels};
 pub use metrics::Curves;
 pub use model::{About, Model, ModelError, serde_name};
 pub use task::{Config, Fault, Measured, Pixels, Schedule, Task, TorchNetwork};
