@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
 };
+use strsim::levenshtein as distance;
 
 /// Where frames come from, as it is written in a configuration: `v4l:/dev/video0`,
 /// `dir:FOLDER@FPS` (10 frames a second if nothing is said) or `y4m:FILE`.
@@ -112,20 +113,6 @@ fn guess(path: &str) -> &'static str {
         _ if path.ends_with(".y4m") => "y4m",
         _ => "dir",
     }
-}
-
-/// How many letters have to be put in, taken out or changed (V. Levenshtein, 1966).
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.bytes().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 impl fmt::Display for Source {

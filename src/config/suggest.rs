@@ -1,5 +1,7 @@
 //! Errors of the TOML reader in one line, with the known name nearest to an unknown one.
 
+use strsim::levenshtein as distance;
+
 /// What is wrong, where, and what was probably meant.
 pub fn explain(error: &toml::de::Error, text: &str) -> String {
     let line = error.span().map(|span| {
@@ -17,22 +19,6 @@ fn nearest_known(message: &str) -> Option<&str> {
     let unknown = message.starts_with("unknown").then(|| names.next())??;
     let near = |name: &&str| distance(unknown, name) <= 1 + unknown.chars().count() / 3;
     names.filter(near).min_by_key(|name| distance(unknown, name))
-}
-
-/// Levenshtein's distance: letters to insert, delete or change.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let change = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -1,26 +1,15 @@
+use strsim::levenshtein as distance;
+
 /// The one of `known` that was most likely meant by `text`: one that it is a part of, or else the one
 /// that it becomes by the fewest insertions, deletions and replacements; the earlier one of equals.
-/// `known` is not empty.
+/// `known` is not empty. Only the first 32 characters of `text` count, which is longer than any known
+/// word.
 pub(super) fn nearest(text: &str, known: &[&'static str]) -> &'static str {
+    let end = text.char_indices().nth(32).map_or(text.len(), |(at, _)| at);
+    let start = &text[..end];
     let is_part = |word: &str| !text.is_empty() && word.contains(text);
-    let near = known.iter().min_by_key(|word| (!is_part(word), distance(text, word)));
+    let near = known.iter().min_by_key(|word| (!is_part(word), distance(start, word)));
     near.expect("known words")
-}
-
-/// V. Levenshtein's distance, row by row. Only the first 32 characters of `text` count, which is
-/// longer than any known word.
-fn distance(text: &str, word: &str) -> usize {
-    let word: Vec<char> = word.chars().collect();
-    let mut row: Vec<usize> = (0..=word.len()).collect();
-    for (i, letter) in text.chars().take(32).enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, other) in word.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[word.len()]
 }
 
 #[cfg(test)]
