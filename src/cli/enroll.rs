@@ -4,7 +4,9 @@ use super::{
 };
 use crate::{
     embed::{Embedding, Score},
-    gallery::{Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_stranger},
+    gallery::{
+        Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_same, check_stranger,
+    },
     pipeline::Recogniser,
     service::wall,
 };
@@ -35,7 +37,7 @@ const AGREEMENT: f32 = 0.6;
 pub fn enroll(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
-    let mut gallery = gallery(&config, model_hash(&recogniser)?, true)?;
+    let mut gallery = gallery(&config, model_hash(recogniser.network().contract())?, true)?;
     let name = Name::new(&args.name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
     let samples = samples(&recogniser, &args.from)?;
     let threshold = config.recognition.threshold;
@@ -80,13 +82,10 @@ pub fn add(
     threshold: f32,
     to_existing: bool,
 ) -> Result<PersonId, Failure> {
-    if name.as_str().bytes().all(|b| b.is_ascii_digit()) {
-        let text = "a name of digits alone could be taken for a person's number; choose another";
-        return Err(Failure::new(code::USAGE, text));
-    }
     let known = gallery.list()?.into_iter().find(|person| person.name.reads_like(name));
     let unfit = |e: crate::gallery::EnrolmentError| Failure::new(code::DATA, &e.to_string());
-    check_agreement(samples, Score(threshold * AGREEMENT)).map_err(unfit)?;
+    let agreement = Score(threshold * AGREEMENT);
+    check_agreement(samples, agreement).map_err(unfit)?;
     if known.is_some() && !to_existing {
         let text = format!(
             "{name} is enrolled already; add pictures with --add, or start over after \
@@ -95,21 +94,11 @@ pub fn add(
         return Err(Failure::new(code::DATA, &text));
     }
     let own = known.as_ref().filter(|_| to_existing).map(|person| person.id);
-    check_stranger(samples, &gallery.matcher()?, own, Score(threshold)).map_err(unfit)?;
+    let matcher = gallery.matcher()?;
+    check_stranger(samples, &matcher, own, Score(threshold)).map_err(unfit)?;
     match own {
         Some(id) => {
-            let matcher = gallery.matcher()?;
-            let limit = threshold * AGREEMENT;
-            for (i, sample) in (1..).zip(samples) {
-                let score = matcher.score_of(id, sample).map_or(-1.0, |score| score.0);
-                if score < limit {
-                    let text = format!(
-                        "sample {i} is not like {name} as enrolled (similarity {score:.3}, at least \
-                         {limit:.3} is needed); leave it out, or remove {name} and enrol afresh"
-                    );
-                    return Err(Failure::new(code::DATA, &text));
-                }
-            }
+            check_same(samples, &matcher, id, agreement).map_err(unfit)?;
             gallery.add_templates(id, samples)?;
             Ok(id)
         }

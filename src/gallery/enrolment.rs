@@ -24,6 +24,21 @@ pub enum EnrolmentError {
         /// The least that would do.
         limit: Score,
     },
+    /// A sample does not look like the person that it is to be added to.
+    #[error(
+        "sample {sample} is not like person {id} as enrolled (similarity {score:.3}, at least \
+         {limit:.3} is needed); leave it out, or remove the person and enrol afresh"
+    )]
+    Unlike {
+        /// The first such sample.
+        sample: usize,
+        /// Whom it should look like.
+        id: PersonId,
+        /// How much it does.
+        score: Score,
+        /// The least that would do.
+        limit: Score,
+    },
     /// A sample looks like somebody who is enrolled already.
     #[error(
         "sample {sample} looks like person {id} (similarity {score:.3}, at most {limit:.3} is \
@@ -62,6 +77,26 @@ pub fn check_agreement(samples: &[Embedding], limit: Score) -> Result<Score, Enr
     let fit = |i: usize| samples.iter().map(|s| samples[i].cosine(s).0).sum::<f32>();
     let (sample, other) = if fit(a) < fit(b) { (a, b) } else { (b, a) };
     Err(EnrolmentError::Disagrees { sample: sample + 1, other: other + 1, score, limit })
+}
+
+/// Whether every sample looks at least `limit` like somebody who is enrolled, before it is added to them.
+///
+/// # Errors
+/// [`EnrolmentError::Unlike`] with the first sample that does not.
+pub fn check_same(
+    samples: &[Embedding],
+    enrolled: &Matcher,
+    id: PersonId,
+    limit: Score,
+) -> Result<(), EnrolmentError> {
+    for (sample, probe) in (1..).zip(samples) {
+        // Who has no template looks like nobody.
+        let score = enrolled.score_of(id, probe).unwrap_or(Score(-1.0));
+        if score < limit {
+            return Err(EnrolmentError::Unlike { sample, id, score, limit });
+        }
+    }
+    Ok(())
 }
 
 /// Whether no sample looks more than `limit` like somebody other than `own` (the person who gets
@@ -126,6 +161,24 @@ mod tests {
         assert_eq!(check_agreement(&[], cos(40.0)), Err(EnrolmentError::NoSample));
         let lowest = check_agreement(&[at(0.0), at(20.0), at(39.0)], cos(40.0)).unwrap();
         assert!((lowest.0 - cos(39.0).0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_is_added_must_look_like_the_person_as_enrolled() {
+        let (first, second) = ([at(0.0), at(30.0)], [at(200.0)]);
+        let matcher =
+            Matcher::new([(PersonId(4), false, &first[..]), (PersonId(7), false, &second[..])]);
+        let limit = cos(40.0);
+        let same = |angles: &[f32], id| {
+            let samples: Vec<_> = angles.iter().map(|&a| at(a)).collect();
+            check_same(&samples, &matcher, PersonId(id), limit)
+        };
+        assert_eq!(same(&[65.0, -35.0], 4), Ok(()));
+        assert_eq!(same(&[195.0], 7), Ok(()));
+        for (angles, id, odd) in [(&[5.0, 75.0][..], 4, 2), (&[0.0], 7, 1), (&[0.0], 9, 1)] {
+            let error = same(angles, id).unwrap_err();
+            assert!(matches!(error, EnrolmentError::Unlike { sample, .. } if sample == odd));
+        }
     }
 
     #[test]

@@ -57,8 +57,7 @@ impl Matcher {
         let at = self.people.iter().position(|entry| entry.id == person)?;
         let begin = at.checked_sub(1).map_or(0, |before| self.people[before].end);
         let own = &self.templates[begin..self.people[at].end];
-        let best = own.iter().map(|t| dot(probe.values(), t)).fold(f32::MIN, f32::max);
-        Some(Score(best.clamp(-1.0, 1.0)))
+        Some(best_of(own, probe))
     }
 
     /// How many people can be found.
@@ -81,10 +80,8 @@ impl Matcher {
         let mut found: [Option<Found>; 2] = [None; 2];
         let mut begin = 0;
         for &Entry { id, disabled, end } in &self.people {
-            let own = &self.templates[begin..end];
-            let best = own.iter().map(|t| dot(probe.values(), t)).fold(f32::MIN, f32::max);
+            let score = best_of(&self.templates[begin..end], probe);
             begin = end;
-            let score = Score(best.clamp(-1.0, 1.0));
             let ahead = |other: Option<Found>| other.is_none_or(|f| score > f.score);
             if ahead(found[0]) {
                 found = [Some(Found { id, score, disabled }), found[0]];
@@ -95,6 +92,12 @@ impl Matcher {
         let [best, second] = found;
         best.map(|best| Match { best, second })
     }
+}
+
+/// The score of a probe and the most similar one of a person's templates.
+fn best_of(own: &[[f32; EMBEDDING_LEN]], probe: &Embedding) -> Score {
+    let best = own.iter().map(|t| dot(probe.values(), t)).fold(f32::MIN, f32::max);
+    Score(best.clamp(-1.0, 1.0))
 }
 
 /// The sum in 16 lanes, four SSE or NEON registers of f32: additions that do not wait for each other,

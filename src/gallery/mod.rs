@@ -14,7 +14,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use enrolment::{EnrolmentError, check_agreement, check_stranger};
+pub use enrolment::{EnrolmentError, check_agreement, check_same, check_stranger};
 pub use error::GalleryError;
 pub use key::{CREDENTIAL_NAME, Key, KeyError};
 pub use matcher::{Found, Match, Matcher};

@@ -34,6 +34,9 @@ pub enum NameError {
     /// A control character, a line break or a switch of the writing direction.
     #[error("the name's character {} (counted from 1) is a control character; take it away", .0 + 1)]
     Control(usize),
+    /// Nothing but digits.
+    #[error("a name of digits alone could be taken for a person's number; choose another")]
+    Number,
 }
 
 impl Name {
@@ -51,6 +54,9 @@ impl Name {
         }
         if text.trim() != text {
             return Err(NameError::Blank);
+        }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(NameError::Number);
         }
         Ok(Self(text.to_owned()))
     }
@@ -161,6 +167,8 @@ mod tests {
         for (text, expected) in [
             ("Ada", None),
             ("Ada Lovelace-Müller 李", None),
+            ("Ada 2", None),
+            ("12", Some(NameError::Number)),
             (long.as_str(), None),
             ("", Some(NameError::Length(0))),
             (longer.as_str(), Some(NameError::Length(65))),
