@@ -3,7 +3,7 @@ use super::{
     household::{self, ConfigArg},
 };
 use crate::{
-    camera::{Fps, Pace, Wanted},
+    camera::Pace,
     config::Config,
     decision::Millis,
     door::{BoundedLock, InputWiring},
@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
     let recogniser = household::recogniser(&config)?;
-    let model = household::model_hash(&recogniser)?;
+    let model = household::model_hash(recogniser.network().contract())?;
     let gallery = household::gallery(&config, model, true)?;
     let house = House::of(&gallery)?;
     // Nobody else can change the gallery while it is open, and the daemon has what it needs.
@@ -59,22 +59,18 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let inputs = any.then(|| wiring.open()).transpose()?;
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
-    let camera = config.camera.clone();
-    let fps =
-        Fps::new(f64::from(camera.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
-    let wanted = Wanted { width: camera.width, height: camera.height, fps };
+    let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
     let mut systemd = Systemd::default();
-    let names = keeper.house().clone();
     let daemon =
         Daemon::new(keeper, clock, stop).controlled(socket_path(&config.state.folder), move || {
             let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
             House::of(&gallery).map_err(|e| e.to_string())
         });
     daemon.run(
-        move || camera.source.open(&wanted, Pace::Real),
+        move || source.open(&wanted, Pace::Real),
         recogniser,
         inputs,
-        &mut |now, news| news.iter().for_each(|news| tell(now, news, &names)),
+        &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
         &mut || systemd.alive(),
     )?;
     log::info!("stopped, and locked");

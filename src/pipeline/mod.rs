@@ -7,7 +7,7 @@ pub use tracker::Tracker;
 
 use crate::{
     align::{AlignError, crop},
-    decision::{Candidate, Flaw, Liveness, Millis, Observation, Quality},
+    decision::{Candidate, Event, Flaw, Liveness, Millis, Observation, Quality},
     detect::{Decoder, Detector, Face, Limits, MAX_FACES, Refusal, assess},
     embed::{Embedding, Network},
     gallery::Matcher,
@@ -37,6 +37,12 @@ pub struct Seen {
     pub face: Face,
     /// What is made of it.
     pub observation: Observation,
+}
+
+/// What the decision core is told of one frame.
+pub fn events(seen: &[Seen]) -> impl Iterator<Item = Event> {
+    let nobody = seen.is_empty().then_some(Event::NoFace);
+    nobody.into_iter().chain(seen.iter().map(|seen| Event::Face(seen.observation)))
 }
 
 /// The face of a single picture, ready to be enrolled or compared.

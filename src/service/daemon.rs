@@ -8,7 +8,7 @@ use crate::{
     door::{DoorError, InputEvent, InputKind, Inputs},
     gallery::Matcher,
     model::NetworkError,
-    pipeline::Recogniser,
+    pipeline::{Recogniser, events},
 };
 use std::{
     path::PathBuf,
@@ -84,7 +84,7 @@ impl Daemon {
     }
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
-    /// `tell` hears what happens, and `alive` each time a frame was looked at.
+    /// `tell` hears what happens in which household, and `alive` each time a frame was looked at.
     ///
     /// # Errors
     /// [`DaemonError`].
@@ -93,7 +93,7 @@ impl Daemon {
         cameras: F,
         recogniser: Recogniser,
         inputs: Option<Box<dyn Inputs>>,
-        tell: &mut dyn FnMut(Millis, &[News]),
+        tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(),
     ) -> Result<(), DaemonError>
     where
@@ -124,7 +124,7 @@ impl Daemon {
     fn decide(
         &mut self,
         receiver: &Receiver<Message>,
-        tell: &mut dyn FnMut(Millis, &[News]),
+        tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(),
     ) -> Result<(), DaemonError> {
         let mut told_time = None;
@@ -146,7 +146,7 @@ impl Daemon {
             }
             let news = self.keeper.news();
             if !news.is_empty() {
-                tell(self.clock.now(), &news);
+                tell(self.clock.now(), &news, self.keeper.house());
             }
         }
         Ok(())
@@ -286,11 +286,8 @@ where
     let now = clock.now();
     let matcher = Arc::clone(&matcher.read().unwrap_or_else(|e| e.into_inner()));
     let seen = recogniser.look(&frame.pixels, now, &matcher)?;
-    if seen.is_empty() {
-        say(Event::NoFace);
-    }
-    for face in &seen {
-        let _ = sender.send(Message::Event(Event::Face(face.observation), now));
+    for event in events(&seen) {
+        let _ = sender.send(Message::Event(event, now));
     }
     let _ = sender.send(Message::Frame);
     Ok(())

@@ -1,4 +1,8 @@
-use super::{Clock, House, Status, audit::AuditLog, entry};
+use super::{
+    Clock, House, Status,
+    audit::{AuditLog, Entry},
+    entry,
+};
 use crate::{
     decision::{
         Action, Actions, AlarmKind, Cause, Command, Core, Event, Hint, Millis, Policy, PolicyError,
@@ -40,7 +44,7 @@ pub enum News {
     Decision(Record),
     /// The strike was released.
     Unlocked,
-    /// The strike was locked; told once, however often it is.
+    /// The strike was locked; it may have been before.
     Locked,
     /// What the person at the door should see.
     Hint(Hint),
@@ -143,12 +147,7 @@ impl Keeper {
 
     /// Does what somebody with authority asks for, and records who and why first.
     pub fn command(&mut self, command: Command, uid: u32, reason: Option<&str>, now: Millis) {
-        let entry = entry::of_command(command, uid, reason);
-        if let Some(audit) = &mut self.audit
-            && let Err(e) = audit.append(&self.clock.moment(now), entry)
-        {
-            log::error!("the audit log cannot be written: {e}");
-        }
+        self.write([entry::of_command(command, uid, reason)], now);
         self.tell(Event::Command(command), now);
     }
 
@@ -161,11 +160,8 @@ impl Keeper {
     }
 
     fn carry_out(&mut self, actions: Actions, now: Millis) {
-        let recorded = self.record(&actions, now);
-        if !recorded && self.recording {
-            self.recording = false;
-            self.tell(Event::Audit { writable: false }, now);
-        }
+        let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
+        let recorded = self.write(entries, now);
         for action in actions {
             match action {
                 Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
@@ -184,26 +180,30 @@ impl Keeper {
         }
     }
 
-    /// Writes what is to be recorded, before anything is done. Whether all of it is on the disk.
-    fn record(&mut self, actions: &Actions, now: Millis) -> bool {
-        let entries = actions.iter().filter_map(|action| match action {
+    /// What is kept of an action.
+    fn entry_of(&self, action: &Action) -> Option<Entry> {
+        match action {
             Action::Record(record) => Some(entry::of_record(record, &self.house)),
             Action::Alarm { kind, raised } => Some(entry::of_alarm(*kind, *raised)),
             _ => None,
-        });
-        let entries: Vec<_> = entries.collect();
-        if entries.is_empty() {
-            return true;
         }
-        let Some(audit) = &mut self.audit else { return false };
+    }
+
+    /// Writes to the audit log; whether all of it is on the disk. The core hears of it when it can be
+    /// written no more.
+    fn write(&mut self, entries: impl IntoIterator<Item = Entry>, now: Millis) -> bool {
         let moment = self.clock.moment(now);
-        for entry in entries {
-            if let Err(e) = audit.append(&moment, entry) {
+        let written = entries.into_iter().try_for_each(|entry| match &mut self.audit {
+            Some(audit) => audit.append(&moment, entry).map(drop).map_err(|e| {
                 log::error!("the audit log cannot be written: {e}");
-                return false;
-            }
+            }),
+            None => Err(()),
+        });
+        if written.is_err() && self.recording {
+            self.recording = false;
+            self.tell(Event::Audit { writable: false }, now);
         }
-        true
+        written.is_ok()
     }
 
     fn unlock(&mut self, cause: Cause, recorded: bool, now: Millis) {

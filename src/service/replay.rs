@@ -3,7 +3,7 @@ use crate::{
     camera::{CameraError, Frame, FrameSource},
     decision::{Event, Millis},
     model::NetworkError,
-    pipeline::{Recogniser, Seen},
+    pipeline::{Recogniser, Seen, events},
 };
 use std::time::Duration;
 
@@ -49,12 +49,7 @@ pub fn replay(
         let now = Millis::default().after(frame.at);
         pass(keeper, &mut inputs, now);
         let seen = recogniser.look(&frame.pixels, now, keeper.house().matcher())?;
-        if seen.is_empty() {
-            keeper.tell(Event::NoFace, now);
-        }
-        for face in &seen {
-            keeper.tell(Event::Face(face.observation), now);
-        }
+        events(&seen).for_each(|event| keeper.tell(event, now));
         each(now, Some((&frame, &seen)), &keeper.news());
         last = now;
     }
