@@ -54,7 +54,7 @@ pub fn verify(args: &Verify) -> Result<u8, Failure> {
 pub fn identify(args: &Identify) -> Result<u8, Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
-    let house = House::of(&gallery(&config, model_hash(&recogniser)?, false)?)?;
+    let house = House::of(&gallery(&config, model_hash(recogniser.network().contract())?, false)?)?;
     let mut all_known = true;
     for path in &args.pictures {
         let probe = probe(&recogniser, path)?;

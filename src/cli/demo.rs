@@ -47,7 +47,7 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
     let mut recogniser = household::recogniser(&config)?;
 
     println!("Enrolling");
-    let model = household::model_hash(&recogniser)?;
+    let model = household::model_hash(recogniser.network().contract())?;
     let mut gallery =
         Gallery::create(&scratch.path().join("gallery.redb"), Key::generate()?, model)?;
     for (name, folder) in residents(&frames.join("enrol"))? {

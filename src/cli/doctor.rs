@@ -2,11 +2,7 @@ use super::{
     failure::{Failure, code},
     household::{self, ConfigArg},
 };
-use crate::{
-    camera::{Fps, Pace, Wanted},
-    config::Config,
-    service::House,
-};
+use crate::{camera::Pace, config::Config, service::House};
 use std::path::Path;
 
 /// Try everything that the daemon needs, one after another, and say what to do about what fails.
@@ -30,7 +26,7 @@ pub fn doctor(args: &Args) -> Result<(), Failure> {
         }
     };
     let recogniser = household::recogniser(&config);
-    let model = recogniser.as_ref().ok().map(household::model_hash);
+    let model = recogniser.as_ref().ok().map(|r| household::model_hash(r.network().contract()));
     check(
         "networks",
         recogniser.as_ref().map(|r| r.network().contract().backbone.clone()).map_err(copy),
@@ -60,10 +56,7 @@ fn copy(failure: &Failure) -> Failure {
 }
 
 fn camera(config: &Config) -> Result<String, Failure> {
-    let c = &config.camera;
-    let fps = Fps::new(f64::from(c.fps)).map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
-    let mut source =
-        c.source.open(&Wanted { width: c.width, height: c.height, fps }, Pace::Fast)?;
+    let mut source = config.camera.source.open(&household::wanted(config)?, Pace::Fast)?;
     let frame = source.next()?;
     Ok(format!("{}, {}x{}", source.describe(), frame.pixels.width(), frame.pixels.height()))
 }

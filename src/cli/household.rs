@@ -1,7 +1,9 @@
 use super::failure::Failure;
 use crate::{
+    camera::{Fps, Wanted},
     config::{Config, DEFAULT_PATH},
     detect::Decoder,
+    embed::Contract,
     gallery::{Gallery, Key, ModelHash},
     pipeline::Recogniser,
 };
@@ -33,6 +35,14 @@ pub fn shipped(name: &str) -> PathBuf {
     if here.exists() { here } else { Path::new("/usr/share/facelatch").join(name) }
 }
 
+/// What a configuration wants of its camera.
+pub fn wanted(config: &Config) -> Result<Wanted, Failure> {
+    let camera = &config.camera;
+    let fps = Fps::new(f64::from(camera.fps))
+        .map_err(|e| Failure::new(super::code::CONFIG, &e.to_string()))?;
+    Ok(Wanted { width: camera.width, height: camera.height, fps })
+}
+
 /// Both networks of a configuration.
 pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
     let models = &config.models;
@@ -41,9 +51,8 @@ pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
 }
 
 /// The hash that ties a gallery to the embedding network.
-pub fn model_hash(recogniser: &Recogniser) -> Result<ModelHash, Failure> {
-    let text = &recogniser.network().contract().weights_sha256;
-    ModelHash::from_hex(text).ok_or_else(|| {
+pub fn model_hash(contract: &Contract) -> Result<ModelHash, Failure> {
+    ModelHash::from_hex(&contract.weights_sha256).ok_or_else(|| {
         Failure::new(
             super::code::DATA,
             "the embedding network's weights_sha256 is no SHA-256; export it again",

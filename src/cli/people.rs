@@ -1,8 +1,9 @@
 use super::{
     failure::{Failure, code},
-    household::{ConfigArg, gallery, model_hash, recogniser},
+    household::{ConfigArg, gallery, model_hash},
 };
 use crate::{
+    embed::Contract,
     gallery::{Gallery, Name, PersonId},
     service::timetable,
 };
@@ -38,7 +39,8 @@ enum What {
 
 pub fn people(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    let mut gallery = gallery(&config, model_hash(&recogniser(&config)?)?, false)?;
+    let mut gallery =
+        gallery(&config, model_hash(&Contract::load(&config.models.embedding)?)?, false)?;
     match args.what.as_ref().unwrap_or(&What::List) {
         What::List => {}
         What::Disable { person } => {

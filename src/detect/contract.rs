@@ -1,5 +1,5 @@
 use super::{CHANNELS, STRIDES};
-use crate::model::{ContractError, PREFIX, Props, check_graph};
+use crate::model::{ContractError, Props, check_graph, prefixed};
 use tract_onnx::pb::ModelProto;
 
 /// What every detector of this version agrees on, key and value.
@@ -38,7 +38,6 @@ pub struct DetectorContract {
 impl DetectorContract {
     /// Every key and value for `metadata_props`, in a fixed order.
     pub fn to_props(&self) -> Vec<(String, String)> {
-        let fixed = FIXED.iter().map(|&(key, value)| (key, value.to_owned()));
         let [width, height] = self.input;
         let own = [
             ("input_width", width.to_string()),
@@ -48,7 +47,7 @@ impl DetectorContract {
             ("weights_sha256", self.weights_sha256.clone()),
             ("created", self.created.clone()),
         ];
-        fixed.chain(own).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
+        prefixed(&FIXED, own)
     }
 
     /// Reads the keys and values back; other keys are left alone.
@@ -59,9 +58,7 @@ impl DetectorContract {
         props: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, ContractError> {
         let props = Props::of(props);
-        for (key, needed) in FIXED {
-            props.parse(key, &format!("`{needed}`"), |v| (v == needed).then_some(()))?;
-        }
+        props.require(&FIXED)?;
         let side = |key| {
             props.parse(key, "a side from 32 to 2048 pixels", |v| {
                 v.parse().ok().filter(|side| (32..=2048).contains(side))
@@ -70,9 +67,7 @@ impl DetectorContract {
         Ok(Self {
             input: [side("input_width")?, side("input_height")?],
             training_data: props.text("training_data")?.to_owned(),
-            metrics: props.parse("metrics", "JSON", |v| {
-                serde_json::from_str::<serde::de::IgnoredAny>(v).ok().map(|_| v.to_owned())
-            })?,
+            metrics: props.json("metrics")?,
             weights_sha256: props.text("weights_sha256")?.to_owned(),
             created: props.text("created")?.to_owned(),
         })
@@ -99,6 +94,7 @@ impl DetectorContract {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PREFIX;
 
     fn contract() -> DetectorContract {
         DetectorContract {

@@ -1,7 +1,7 @@
 use super::{Decoder, DetectorContract, Faces, Grid, Letterbox, STRIDES};
 use crate::model::{self, NetworkError};
 use image::RgbImage;
-use std::{fs, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tract_onnx::prelude::*;
 
 /// A face detector as the daemon runs it: read from ONNX, held to its [`DetectorContract`], optimised
@@ -17,9 +17,7 @@ impl Detector {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        let bytes =
-            fs::read(path).map_err(|source| NetworkError::Read { path: path.into(), source })?;
-        Self::parse(path, &bytes)
+        Self::parse(path, &model::bytes(path)?)
     }
 
     /// [`Detector::load`] of bytes that are read already; errors call them `path`.

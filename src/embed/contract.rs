@@ -1,7 +1,8 @@
 use crate::{
     align::{TEMPLATE_112, template},
-    model::{ContractError, PREFIX, Props, check_graph},
+    model::{self, ContractError, NetworkError, Props, check_graph, prefixed},
 };
+use std::path::Path;
 use tract_onnx::pb::ModelProto;
 
 /// The numbers in an embedding.
@@ -44,7 +45,6 @@ pub struct Contract {
 impl Contract {
     /// Every key and value for `metadata_props`, in a fixed order.
     pub fn to_props(&self) -> Vec<(String, String)> {
-        let fixed = FIXED.iter().map(|&(key, value)| (key, value.to_owned()));
         let own = [
             ("input_size", self.input_size.to_string()),
             ("template", template_text()),
@@ -55,7 +55,7 @@ impl Contract {
             ("weights_sha256", self.weights_sha256.clone()),
             ("created", self.created.clone()),
         ];
-        fixed.chain(own).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
+        prefixed(&FIXED, own)
     }
 
     /// Reads the keys and values back; other keys are left alone.
@@ -66,9 +66,7 @@ impl Contract {
         props: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self, ContractError> {
         let props = Props::of(props);
-        for (key, needed) in FIXED {
-            props.parse(key, &format!("`{needed}`"), |v| (v == needed).then_some(()))?;
-        }
+        props.require(&FIXED)?;
         props.parse("template", &format!("`{}`", template_text()), is_the_template)?;
         Ok(Self {
             input_size: props.parse("input_size", "a size from 16 to 1024 pixels", |v| {
@@ -79,12 +77,19 @@ impl Contract {
                 v.parse().ok().filter(|alpha: &f32| alpha.is_finite() && *alpha > 0.0)
             })?,
             training_data: props.text("training_data")?.to_owned(),
-            metrics: props.parse("metrics", "JSON", |v| {
-                serde_json::from_str::<serde::de::IgnoredAny>(v).ok().map(|_| v.to_owned())
-            })?,
+            metrics: props.json("metrics")?,
             weights_sha256: props.text("weights_sha256")?.to_owned(),
             created: props.text("created")?.to_owned(),
         })
+    }
+
+    /// What a file says about itself, without making the network ready to run.
+    ///
+    /// # Errors
+    /// [`NetworkError::Read`], [`NetworkError::Unusable`], [`NetworkError::Contract`].
+    pub fn load(path: &Path) -> Result<Self, NetworkError> {
+        let model = model::read(path, &model::bytes(path)?)?;
+        Self::of(&model).map_err(|source| NetworkError::Contract { path: path.into(), source })
     }
 
     /// The contract of a whole model file: [`Contract::from_props`], then [`check_graph`].
@@ -112,6 +117,7 @@ fn is_the_template(text: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::PREFIX;
 
     fn contract() -> Contract {
         Contract {

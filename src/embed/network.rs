@@ -4,7 +4,7 @@ use crate::{
     parallel,
 };
 use image::RgbImage;
-use std::{error::Error, fs, path::Path, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc};
 use tract_onnx::prelude::*;
 
 /// An embedding network as the daemon runs it: read from ONNX, held to its [`Contract`], optimised
@@ -20,9 +20,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        let bytes =
-            fs::read(path).map_err(|source| NetworkError::Read { path: path.into(), source })?;
-        Self::parse(path, &bytes)
+        Self::parse(path, &model::bytes(path)?)
     }
 
     /// [`Network::load`] of bytes that are read already; errors call them `path`.

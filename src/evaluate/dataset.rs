@@ -142,7 +142,7 @@ pub fn text_in(tree: &Tree, name: &'static str) -> Result<String, DatasetError> 
 }
 
 /// The path up to and with the only folder `images/`, or nothing where there is none.
-fn image_folder(tree: &Tree) -> Result<String, DatasetError> {
+pub(super) fn image_folder(tree: &Tree) -> Result<String, DatasetError> {
     let up_to = |path: &String| {
         let start = format!("/{path}").find("/images/")?;
         Some(path[..start + "images/".len()].to_owned())
@@ -165,18 +165,12 @@ fn face(
     crop(&picture(tree, path)?, landmarks, size).map_err(|e| e.to_string())
 }
 
-fn picture(tree: &Tree, path: &str) -> Result<RgbImage, String> {
+pub(super) fn picture(tree: &Tree, path: &str) -> Result<RgbImage, String> {
     let bytes = tree.read(path).map_err(|e| match e {
         TreeError::Read { source, .. } => source.to_string(),
         other => other.to_string(),
     })?;
     Ok(image::load_from_memory(&bytes).map_err(|e| e.to_string())?.into_rgb8())
-}
-
-/// The whole picture that a pair names.
-pub(super) fn picture_of(tree: &Tree, id: &ImageId) -> Result<RgbImage, String> {
-    let folder = image_folder(tree).map_err(|e| e.to_string())?;
-    picture(tree, &format!("{folder}{id}"))
 }
 
 impl fmt::Display for BrokenImage {

@@ -1,4 +1,7 @@
-use super::{ImageId, LandmarkTable, Pairs, dataset::picture_of};
+use super::{
+    ImageId, LandmarkTable, Pairs,
+    dataset::{image_folder, picture},
+};
 use crate::{
     align::Landmarks,
     detect::{Decoder, Detector, Face},
@@ -39,8 +42,10 @@ pub fn detect_landmarks(
 ) -> Result<(LandmarkTable, DetectedFaces), NetworkError> {
     let ids: BTreeSet<&ImageId> = pairs.0.iter().flat_map(|p| [&p.a, &p.b]).collect();
     let ids: Vec<&ImageId> = ids.into_iter().collect();
+    // A folder that cannot be told is left, as a picture that cannot be read is.
+    let folder = image_folder(tree).unwrap_or_default();
     let found = parallel::map(&ids, |id| {
-        let Ok(picture) = picture_of(tree, id) else { return Ok(None) };
+        let Ok(picture) = picture(tree, &format!("{folder}{id}")) else { return Ok(None) };
         let faces = detector.detect(&picture, decoder)?;
         Ok(faces
             .iter()

@@ -44,6 +44,14 @@ pub enum NetworkError {
     Output(String),
 }
 
+/// A file's bytes.
+///
+/// # Errors
+/// [`NetworkError::Read`].
+pub fn bytes(path: &Path) -> Result<Vec<u8>, NetworkError> {
+    std::fs::read(path).map_err(|source| NetworkError::Read { path: path.into(), source })
+}
+
 /// An ONNX file's bytes as a message; errors call them `path`.
 ///
 /// # Errors

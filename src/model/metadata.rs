@@ -94,6 +94,15 @@ fn hash_tensor(tensor: &TensorProto, hash: &mut Sha256) -> Option<()> {
     Some(())
 }
 
+/// Keys and values as they stand in `metadata_props`: the fixed ones, then a file's own.
+pub fn prefixed<const N: usize>(
+    fixed: &[(&str, &str)],
+    own: [(&str, String); N],
+) -> Vec<(String, String)> {
+    let fixed = fixed.iter().map(|&(key, value)| (key, value.to_owned()));
+    fixed.chain(own).map(|(key, value)| (format!("{PREFIX}{key}"), value)).collect()
+}
+
 /// A file's metadata, looked up without [`PREFIX`].
 pub struct Props(HashMap<String, String>);
 
@@ -106,6 +115,27 @@ impl Props {
                 .map(|(k, v)| (k.as_ref().to_owned(), v.as_ref().to_owned()))
                 .collect(),
         )
+    }
+
+    /// Holds fixed keys to their values.
+    ///
+    /// # Errors
+    /// [`ContractError::Missing`] or [`ContractError::Differs`], by the first key that is off.
+    pub fn require(&self, fixed: &[(&'static str, &'static str)]) -> Result<(), ContractError> {
+        for &(key, needed) in fixed {
+            self.parse(key, &format!("`{needed}`"), |v| (v == needed).then_some(()))?;
+        }
+        Ok(())
+    }
+
+    /// The text under a key, which must be JSON.
+    ///
+    /// # Errors
+    /// [`ContractError::Missing`] or [`ContractError::Differs`].
+    pub fn json(&self, key: &'static str) -> Result<String, ContractError> {
+        self.parse(key, "JSON", |v| {
+            serde_json::from_str::<serde::de::IgnoredAny>(v).ok().map(|_| v.to_owned())
+        })
     }
 
     /// The text under a key.

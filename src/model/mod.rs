@@ -4,5 +4,5 @@
 mod load;
 mod metadata;
 
-pub use load::{NetworkError, one_line, plan, planes, read};
-pub use metadata::{ContractError, PREFIX, Props, check_graph, weights_sha256};
+pub use load::{NetworkError, bytes, one_line, plan, planes, read};
+pub use metadata::{ContractError, PREFIX, Props, check_graph, prefixed, weights_sha256};
