@@ -1,7 +1,9 @@
 //! The door from end to end: frames in, a simulated strike moved, with the models that ship.
 
+mod shared;
+
 use facelatch::{
-    camera::{Fps, Pace, Source, Wanted},
+    camera::{Fps, FrameSource, Pace, Source, Wanted},
     config::Config,
     decision::{Event, Millis, Outcome},
     detect::Decoder,
@@ -38,6 +40,15 @@ fn recogniser(config: &Config) -> Recogniser {
     .unwrap()
 }
 
+/// When a scene begins.
+const START: Millis = Millis(0);
+
+fn camera(frames: &Path, fps: f64) -> Box<dyn FrameSource> {
+    let fps = Fps::new(fps).unwrap();
+    let wanted = Wanted { width: 640, height: 480, fps };
+    Source::Folder(frames.to_owned(), fps).open(&wanted, Pace::Fast).unwrap()
+}
+
 /// A house in a scratch folder, whose strike is simulated.
 struct Scene {
     folder: tempfile::TempDir,
@@ -72,6 +83,22 @@ impl Scene {
         House::of(&gallery).unwrap()
     }
 
+    fn keeper(&self, house: House, log: Option<AuditLog>) -> Keeper {
+        let lock = Box::new(SimLock::new(self.timeline.clone()));
+        let saved = self.folder.path().join("lockout.json");
+        Keeper::new(self.config.policy(), lock, house, log, Clock::new(), saved, START).unwrap()
+    }
+
+    /// A house of which one of the demo's residents is all.
+    fn only_alex(&self, recogniser: &Recogniser) -> House {
+        let alex = samples(recogniser, &files(&repository("demo/enrol/Alex")));
+        self.enrol(recogniser, &[("Alex".to_owned(), alex)])
+    }
+
+    fn was_released(&self) -> bool {
+        self.timeline.entries().iter().any(|(_, state)| *state == StrikeState::Unlocked)
+    }
+
     fn play(
         &self,
         recogniser: &mut Recogniser,
@@ -80,24 +107,10 @@ impl Scene {
         fps: f64,
         inputs: &[(Duration, Event)],
     ) -> Played {
-        let clock = Clock::new();
-        let (audit, start) = (self.folder.path().join("audit"), Millis::default());
-        let log =
-            AuditLog::open(&audit, audit_limits(&self.config.audit), &clock.moment(start)).unwrap();
-        let mut keeper = Keeper::new(
-            self.config.policy(),
-            Box::new(SimLock::new(self.timeline.clone())),
-            house.clone(),
-            Some(log),
-            clock,
-            self.folder.path().join("lockout.json"),
-            start,
-        )
-        .unwrap();
-        let fps = Fps::new(fps).unwrap();
-        let source = Source::Folder(frames.to_owned(), fps);
-        let wanted = Wanted { width: 640, height: 480, fps };
-        let mut camera = source.open(&wanted, Pace::Fast).unwrap();
+        let (audit, now) = (self.folder.path().join("audit"), Clock::new().moment(START));
+        let log = AuditLog::open(&audit, audit_limits(&self.config.audit), &now).unwrap();
+        let mut keeper = self.keeper(house.clone(), Some(log));
+        let mut camera = camera(frames, fps);
         let mut played = Played { granted: Vec::new(), denied: 0, released: 0 };
         replay(&mut *camera, recogniser, &mut keeper, inputs, &mut |_, _, news| {
             for news in news {
@@ -167,27 +180,10 @@ fn the_demos_residents_come_in_and_its_stranger_does_not() {
 fn without_an_audit_log_no_face_opens() {
     let scene = Scene::new();
     let mut recogniser = recogniser(&scene.config);
-    let people =
-        [("Alex".to_owned(), samples(&recogniser, &files(&repository("demo/enrol/Alex"))))];
-    let house = scene.enrol(&recogniser, &people);
-    let lock = Box::new(SimLock::new(scene.timeline.clone()));
-    let saved = scene.folder.path().join("lockout.json");
-    let mut keeper = Keeper::new(
-        scene.config.policy(),
-        lock,
-        house,
-        None,
-        Clock::new(),
-        saved,
-        Millis::default(),
-    )
-    .unwrap();
-    let fps = Fps::new(4.0).unwrap();
-    let source = Source::Folder(repository("demo/evening"), fps);
-    let mut camera = source.open(&Wanted { width: 480, height: 360, fps }, Pace::Fast).unwrap();
+    let mut keeper = scene.keeper(scene.only_alex(&recogniser), None);
+    let mut camera = camera(&repository("demo/evening"), 4.0);
     replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, _| {}).unwrap();
-    let released = scene.timeline.entries().iter().any(|(_, s)| *s == StrikeState::Unlocked);
-    assert!(!released);
+    assert!(!scene.was_released());
 }
 
 /// The folder vanishes, as a card that fails; a file that must rotate at every record cannot.
@@ -195,50 +191,23 @@ fn without_an_audit_log_no_face_opens() {
 fn a_log_that_fails_keeps_the_door_locked_until_it_can_be_written_again() {
     let scene = Scene::new();
     let mut recogniser = recogniser(&scene.config);
-    let people =
-        [("Alex".to_owned(), samples(&recogniser, &files(&repository("demo/enrol/Alex"))))];
-    let house = scene.enrol(&recogniser, &people);
-    let (audit, clock) = (scene.folder.path().join("audit"), Clock::new());
-    let limits = audit::Limits { file_bytes: 1, files: 4 };
-    let mut log = AuditLog::open(&audit, limits, &clock.moment(Millis::default())).unwrap();
+    let house = scene.only_alex(&recogniser);
+    let (audit, now) = (scene.folder.path().join("audit"), Clock::new().moment(START));
+    let mut log = AuditLog::open(&audit, audit::Limits { file_bytes: 1, files: 4 }, &now).unwrap();
     for _ in 0..2 {
         let entry = audit::Entry { kind: "test", fields: Default::default() };
-        log.append(&clock.moment(Millis::default()), entry).unwrap();
+        log.append(&now, entry).unwrap();
     }
     fs::rename(&audit, scene.folder.path().join("gone")).unwrap();
-    let mut keeper = Keeper::new(
-        scene.config.policy(),
-        Box::new(SimLock::new(scene.timeline.clone())),
-        house,
-        Some(log),
-        clock,
-        scene.folder.path().join("lockout.json"),
-        Millis::default(),
-    )
-    .unwrap();
-    let fps = Fps::new(4.0).unwrap();
-    let source = Source::Folder(repository("demo/evening"), fps);
-    let mut camera = source.open(&Wanted { width: 480, height: 360, fps }, Pace::Fast).unwrap();
+    let mut keeper = scene.keeper(house, Some(log));
+    let mut camera = camera(&repository("demo/evening"), 4.0);
     replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, _| {}).unwrap();
-    let released = || scene.timeline.entries().iter().any(|(_, s)| *s == StrikeState::Unlocked);
-    assert!(!released(), "nothing is on record, so nobody is let in");
+    assert!(!scene.was_released(), "nothing is on record, so nobody is let in");
     assert!(!keeper.status().audit_writable);
     fs::rename(scene.folder.path().join("gone"), &audit).unwrap();
     keeper.try_again(Millis(100_000));
     assert!(keeper.status().audit_writable, "it is tried again");
     audit::verify(&audit, None).unwrap();
-}
-
-/// The shared research data, beside the repository unless `FACELATCH_SHARED` says where.
-fn shared(file: &str) -> Option<PathBuf> {
-    let beside = || repository("../shared");
-    let folder = std::env::var_os("FACELATCH_SHARED").map_or_else(beside, PathBuf::from);
-    let path = folder.join("data").join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIP: {} is not there; set FACELATCH_SHARED to its folder", path.display());
-    None
 }
 
 /// LFW-dev's people with the most pictures, each with theirs.
@@ -257,7 +226,7 @@ fn lfw_people(tree: &Tree, least: usize) -> Vec<(String, Vec<String>)> {
 /// only some are let in, of strangers nobody may be.
 #[test]
 fn on_photographs_of_real_people_residents_come_in_and_strangers_do_not() {
-    let Some(path) = shared("lfw-dev.zip") else { return };
+    let Some(path) = shared::shared("lfw-dev.zip") else { return };
     let tree = Tree::open(&path).unwrap();
     let people = lfw_people(&tree, 8);
     let scene = Scene::new();

@@ -1,5 +1,6 @@
 //! `facelatch evaluate` from the command line to the exit code, and the real pictures where they are.
 
+mod shared;
 mod tiny;
 
 use facelatch::{
@@ -11,7 +12,7 @@ use image::RgbImage;
 use std::{
     error::Error,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output},
 };
 
@@ -174,21 +175,9 @@ fn any_embedder_is_measured_and_a_faulty_one_is_stopped() {
     assert!(matches!(measure(tiny::SIZE, 0, false, "4"), Err(RunError::Folds(_))));
 }
 
-/// The shared research data, beside the repository unless `FACELATCH_SHARED` says where.
-fn shared(file: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("FACELATCH_SHARED").map_or_else(beside, PathBuf::from);
-    let path = folder.join("data").join(file);
-    if path.exists() {
-        return Some(path);
-    }
-    eprintln!("SKIP: {} is not there; set FACELATCH_SHARED to its folder", path.display());
-    None
-}
-
 #[test]
 fn lfw_dev_loads_whole_and_aligned() {
-    let Some(path) = shared("lfw-dev.zip") else { return };
+    let Some(path) = shared::shared("lfw-dev.zip") else { return };
     let set = FaceSet::lfw(&Tree::open(&path).unwrap(), 112).unwrap();
     let pairs = &set.pairs().0;
     assert_eq!((pairs.len(), set.pairs().folds()), (1800, 3));
