@@ -147,7 +147,7 @@ impl Bench {
         let dataset = Dataset::load(&sources, &Limits::default(), &mut |_, _| {})?;
         let plan = BatchPlan { people: self.batch / 4, per_person: 4, free: 0 };
         let sampler = Sampler::new(&dataset, plan, 1)?;
-        let (dataset, workers) = (Arc::new(dataset), engine::spare_cores());
+        let (dataset, workers) = (Arc::new(dataset), engine::workers(0));
         Ok(Loader::start(
             dataset,
             sampler,

@@ -69,7 +69,7 @@ impl Detect {
             Command::Train(command) => command.run(Detection::load),
             Command::Resume(command) => command.run(Detection::load),
             Command::Evaluate(command) => command.run(),
-            Command::Export(command) => command.write(Model::<DetectConfig>::sign_detector),
+            Command::Export(command) => command.write::<DetectConfig>(),
             Command::Quantize(command) => quantize(command),
         }
     }
@@ -83,6 +83,6 @@ fn quantize(command: &Quantize) -> Result<(), Failure> {
     config.evaluate.pictures = 1;
     let task = Detection::load(&config, tch::Device::Cpu).map_err(data)?;
     let (pixels, sides) = task.calibration_pixels(command.images());
-    command.write(&model, (&pixels, sides), Model::sign_detector)?;
+    command.write(&model, (&pixels, sides))?;
     Ok(())
 }

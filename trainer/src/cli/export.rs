@@ -5,7 +5,6 @@ use crate::{
 };
 use facelatch::files::write_atomically;
 use std::path::{Path, PathBuf};
-use tract_onnx::pb::ModelProto;
 
 /// Write a trained network as an f32 ONNX file (opset 13, batch norm folded, L2 norm included).
 #[derive(clap::Args)]
@@ -52,19 +51,16 @@ impl Export {
     }
 
     pub fn run(&self) -> Outcome {
-        self.write(Model::<RunConfig>::sign)
+        self.write::<RunConfig>()
     }
 
-    /// Writes a model of any kind, signed by `sign`.
-    pub fn write<C: Config>(
-        &self,
-        sign: impl Fn(&Model<C>, &mut ModelProto, &About) -> Result<(), String>,
-    ) -> Outcome {
+    /// Writes a model of any kind.
+    pub fn write<C: Config>(&self) -> Outcome {
         let model: Model<C> = Model::load(&self.model).map_err(data)?;
         let about = self.about.read()?;
         let folded = onnx::fold(&model.graph, &model.params()).map_err(data)?;
         let mut file = onnx::write(&model.graph, &folded, &[]).map_err(data)?;
-        sign(&model, &mut file, &about).map_err(data)?;
+        model.sign(&mut file, &about).map_err(data)?;
         let bytes = onnx::to_bytes(&file);
         write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
         let (out, mib) = (self.out.display(), bytes.len() as f64 / 1048576.0);

@@ -3,12 +3,11 @@ use crate::{
     engine::Parameters,
     onnx::{self, BiasCorrection, Calibration, Method, WeightScale},
     quantize::{correct_biases, observe, similarity},
-    run::{About, Config, Model, Pixels, load_dataset, progress, training_pixels},
+    run::{Config, Model, Pixels, load_dataset, progress, training_pixels},
 };
 use facelatch::files::write_atomically;
 use std::path::{Path, PathBuf};
 use tch::Device;
-use tract_onnx::pb::ModelProto;
 
 /// Write a trained network as an int8 ONNX file in QDQ form.
 ///
@@ -60,7 +59,7 @@ impl Quantize {
     pub fn run(&self) -> Outcome {
         let model: Model = Model::load(&self.model).map_err(data)?;
         let (pixels, side) = (calibration_pixels(&model, self.images)?, model.graph.input_size());
-        let (calibration, device) = self.write(&model, (&pixels, [side; 2]), Model::sign)?;
+        let (calibration, device) = self.write(&model, (&pixels, [side; 2]))?;
         let (graph, few) = (&model.graph, first((&pixels, [side; 2]), 256));
         let params = model.parameters(device);
         let cosine = similarity(graph, &params, &calibration, few, device).map_err(data)?;
@@ -83,7 +82,6 @@ impl Quantize {
         &self,
         model: &Model<C>,
         (pixels, sides): Pixels,
-        sign: impl Fn(&Model<C>, &mut ModelProto, &About) -> Result<(), String>,
     ) -> Result<(Calibration, Device), Failure> {
         let device = self.machine.prepare()?;
         let about = self.about.read()?;
@@ -99,7 +97,7 @@ impl Quantize {
         let folded = onnx::fold(graph, &model.params()).map_err(data)?;
         let mut file =
             onnx::quantize(graph, &folded, &calibration, Some(&correction), &[]).map_err(data)?;
-        sign(model, &mut file, &about).map_err(data)?;
+        model.sign(&mut file, &about).map_err(data)?;
         let bytes = onnx::to_bytes(&file);
         write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
         let (out, mb) = (self.out.display(), bytes.len() as f64 / 1e6);

@@ -1,4 +1,5 @@
 use super::{Picture, Pictures};
+use crate::data::augment::chance;
 use facelatch::{
     align::{Affine, Landmarks, warp_into},
     detect::{Bounds, Face},
@@ -304,11 +305,6 @@ impl Place {
             }
         }
     }
-}
-
-/// True with probability `p`.
-fn chance(p: f32, rng: &mut impl Rng) -> bool {
-    p > 0.0 && rng.random::<f32>() < p
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@ use super::Compose;
 use crate::{
     data::Augment,
     net::{DetectorArchitecture, Graph},
-    run::{CheckpointConfig, Config, OptimizerConfig, Schedule},
+    run::{CheckpointConfig, Config, OptimizerConfig, Schedule, Signed},
 };
+use facelatch::detect::DetectorContract;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -114,9 +115,7 @@ impl Default for DetectEvaluate {
     }
 }
 
-impl DetectConfig {
-    /// # Errors
-    /// A sentence that names the first key with a value that cannot work.
+impl Config for DetectConfig {
     fn check(&self) -> Result<(), String> {
         self.network.graph()?;
         self.compose.check()?;
@@ -140,23 +139,16 @@ impl DetectConfig {
         Ok(())
     }
 
-    /// The pictures' files, for a model's metadata.
-    pub fn sources(&self) -> String {
+    fn sources(&self) -> String {
         let name =
             |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         self.data.pictures.iter().map(name).collect::<Vec<_>>().join(", ")
     }
-}
 
-impl Config for DetectConfig {
-    fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration has only values that TOML knows")
+    fn contract(&self, signed: Signed) -> Vec<(String, String)> {
+        let Signed { training_data, metrics, weights_sha256, created } = signed;
+        let input = [self.network.width as u32, self.network.height as u32];
+        DetectorContract { input, training_data, metrics, weights_sha256, created }.to_props()
     }
 
     fn graph(&self) -> Result<Graph, String> {

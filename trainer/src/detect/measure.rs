@@ -15,6 +15,24 @@ const BATCH: usize = 16;
 /// Score down to which detections are looked at.
 const LOWEST: f32 = 0.01;
 
+/// Pictures as the network sees them, [N, height, width, 3].
+pub fn letterboxed<'a>(
+    pictures: impl ExactSizeIterator<Item = &'a Picture>,
+    sides: [usize; 2],
+) -> Vec<u8> {
+    let length = sides[0] * sides[1] * 3;
+    let mut pixels = vec![0; pictures.len() * length];
+    for (out, picture) in pixels.chunks_mut(length).zip(pictures) {
+        letterbox(picture, sides).fill(&picture.pixels, out);
+    }
+    pixels
+}
+
+fn letterbox(picture: &Picture, sides: [usize; 2]) -> Letterbox {
+    let frame = [picture.pixels.width() as usize, picture.pixels.height() as usize];
+    Letterbox::new(frame, sides).expect("a decoded picture has pixels")
+}
+
 /// What is known of each picture, and the faces that a network finds in it.
 pub fn found(
     network: &mut TorchNetwork,
@@ -24,14 +42,7 @@ pub fn found(
     let decoder = Decoder { threshold: LOWEST, ..Decoder::default() };
     let mut all = Vec::new();
     for pictures in pictures.chunks(BATCH) {
-        let letterbox = |p: &Picture| {
-            Letterbox::new([p.pixels.width() as usize, p.pixels.height() as usize], [width, height])
-                .expect("a decoded picture has pixels")
-        };
-        let mut pixels = vec![0; pictures.len() * width * height * 3];
-        for (out, picture) in pixels.chunks_mut(width * height * 3).zip(pictures) {
-            letterbox(picture).fill(&picture.pixels, out);
-        }
+        let pixels = letterboxed(pictures.iter(), [width, height]);
         let grids: Vec<_> =
             network.outputs((&pixels, [height, width])).iter().map(to_vec).collect();
         for (n, picture) in pictures.iter().enumerate() {
@@ -47,7 +58,10 @@ pub fn found(
                 })
                 .collect();
             let faces = decoder.decode(&grids);
-            let faces = faces.iter().map(|face| letterbox(picture).to_frame(face)).collect();
+            let faces = faces
+                .iter()
+                .map(|face| letterbox(picture, [width, height]).to_frame(face))
+                .collect();
             all.push((picture.truth.clone(), faces));
         }
     }

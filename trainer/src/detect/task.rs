@@ -3,16 +3,16 @@ use super::{
     assign::Targets,
     compose::Canvas,
     loss::loss,
-    measure::{found, measured},
+    measure::{found, letterboxed, measured},
 };
 use crate::{
     data::Loader,
-    engine::{Parameters, spare_cores},
+    engine::{Parameters, workers},
     loss::Terms,
     run::{Curves, Fault, Measured, Pixels, Task, TorchNetwork, progress},
 };
 use facelatch::{
-    detect::{Face, Letterbox, OUTPUTS},
+    detect::{Face, OUTPUTS},
     evaluate::PictureTruth,
 };
 use rand::SeedableRng;
@@ -59,13 +59,8 @@ impl Detection {
         found(&mut network, &self.pictures.test, sides)
     }
 
-    /// `count` canvases as they are at this step, one after another.
-    fn canvases(
-        config: &DetectConfig,
-        pictures: &Pictures,
-        step: u64,
-        count: usize,
-    ) -> Vec<Canvas> {
+    /// The canvases of a step, one after another.
+    fn canvases(config: &DetectConfig, pictures: &Pictures, step: u64) -> Vec<Canvas> {
         let side = config.compose.side;
         let canvas = |slot: usize| {
             let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
@@ -75,7 +70,7 @@ impl Detection {
             config.augment.degrade(&mut rng, &mut canvas.pixels, side);
             canvas
         };
-        (0..count).map(canvas).collect()
+        (0..config.batch).map(canvas).collect()
     }
 }
 
@@ -95,16 +90,13 @@ impl Task for Detection {
             return Err("no picture with a face to learn from (split \"train\")".into());
         }
         let (config, pictures) = (self.config.clone(), Arc::clone(&self.pictures));
-        let workers = match config.data.workers {
-            0 => spare_cores(),
-            n => n,
-        };
+        let workers = workers(config.data.workers);
         let prefetch = config.data.prefetch.max(workers);
         let make = move |step| {
-            let canvases = Self::canvases(&config, &pictures, step, config.batch);
+            let canvases = Self::canvases(&config, &pictures, step);
             let targets = Targets::of(&canvases, config.compose.side);
-            let pixels = canvases.into_iter().flat_map(|c| c.pixels).collect();
-            (pixels, targets)
+            let pixels: Vec<&[u8]> = canvases.iter().map(|c| &c.pixels[..]).collect();
+            (pixels.concat(), targets)
         };
         self.loader = Some(Loader::ahead(make, step, workers, prefetch)?);
         Ok(())
@@ -132,14 +124,8 @@ impl Task for Detection {
         let [width, height] = [self.config.network.width, self.config.network.height];
         let pictures = &self.pictures.faces;
         let count = count.min(pictures.len());
-        let mut pixels = vec![0; count * width * height * 3];
-        for (n, out) in pixels.chunks_mut(width * height * 3).enumerate() {
-            let frame = &pictures[n * pictures.len() / count].pixels;
-            let sides = [frame.width() as usize, frame.height() as usize];
-            if let Some(letterbox) = Letterbox::new(sides, [width, height]) {
-                letterbox.fill(frame, out);
-            }
-        }
+        let chosen = (0..count).map(|n| &pictures[n * pictures.len() / count]);
+        let pixels = letterboxed(chosen, [width, height]);
         (pixels, [height, width])
     }
 

@@ -18,8 +18,12 @@ pub fn threads() -> usize {
     tch::get_num_threads().max(1) as usize
 }
 
-/// Cores that libtorch leaves free, at least one: for the threads that prepare batches.
-pub fn spare_cores() -> usize {
+/// Threads that prepare batches: as many as asked for; for 0 the cores that libtorch leaves free, at
+/// least one.
+pub fn workers(asked: usize) -> usize {
+    if asked > 0 {
+        return asked;
+    }
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     cores.saturating_sub(threads()).max(1)
 }

@@ -10,7 +10,7 @@ mod teacher;
 mod tests;
 mod tuning;
 
-pub use device::{describe, pick, prepare, send, spare_cores, threads};
+pub use device::{describe, pick, prepare, send, threads, workers};
 pub use forward::{Hook, NoHook, Pass, embedding_of, forward, images_from_bytes, outputs};
 pub use optimizer::{Optimizer, OptimizerKind};
 pub use parameters::{NamedTensors, Parameters, to_vec};

@@ -13,7 +13,6 @@ use facelatch::{
 };
 use image::RgbImage;
 use tch::{Device, Tensor};
-use tract_onnx::pb::StringStringEntryProto;
 
 /// Every backbone, narrow, and the teacher as published.
 fn networks() -> [(&'static str, Graph); 4] {
@@ -76,8 +75,7 @@ fn exported(graph: &Graph, values: &onnx::Params) -> Network {
         weights_sha256: weights_sha256(model.graph.as_ref().unwrap()).unwrap(),
         created: "2025-01-01T00:00:00Z".into(),
     };
-    let entry = |(key, value)| StringStringEntryProto { key, value };
-    model.metadata_props = contract.to_props().into_iter().map(entry).collect();
+    model.metadata_props = onnx::metadata(&contract.to_props());
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("network.onnx");
     std::fs::write(&path, onnx::to_bytes(&model)).unwrap();

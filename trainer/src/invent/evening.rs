@@ -1,4 +1,5 @@
 use super::portrait::{Portrait, SIDES};
+use crate::data::augment::about;
 use facelatch::{
     align::{Affine, warp_into},
     files::write_atomically,
@@ -83,7 +84,6 @@ struct Place {
 
 impl Place {
     fn draw(rng: &mut impl Rng) -> Self {
-        let about = |most: f32, rng: &mut dyn Rng| (rng.random::<f32>() * 2.0 - 1.0) * most;
         Self {
             centre: [240.0 + about(14.0, rng), 208.0 + about(6.0, rng)],
             zoom: 1.0,

@@ -18,7 +18,7 @@ mod write;
 pub use error::Error;
 pub use fold::{Folded, Layer, Params, fold};
 pub use histogram::{BINS, Histogram};
-pub use proto::to_bytes;
+pub use proto::{metadata, to_bytes};
 pub use quantize::{BiasCorrection, corrected, quantize};
 pub use range::{Calibration, Method, Range, activation_quants, needs_range};
 pub use scales::{

@@ -111,15 +111,19 @@ impl Emitter {
             producer_name: "facelatch-train".into(),
             producer_version: env!("CARGO_PKG_VERSION").into(),
             graph: Some(self.graph),
-            metadata_props: (props.iter())
-                .map(|(key, value)| StringStringEntryProto {
-                    key: key.clone(),
-                    value: value.clone(),
-                })
-                .collect(),
+            metadata_props: metadata(props),
             ..ModelProto::default()
         }
     }
+}
+
+/// Keys and values as a file's metadata.
+pub fn metadata(props: &[(String, String)]) -> Vec<StringStringEntryProto> {
+    let entry = |(key, value): &(String, String)| StringStringEntryProto {
+        key: key.clone(),
+        value: value.clone(),
+    };
+    props.iter().map(entry).collect()
 }
 
 fn attribute(attribute: &Attribute) -> AttributeProto {

@@ -1,10 +1,11 @@
-use super::{Config, Schedule};
+use super::{Config, Schedule, Signed};
 use crate::{
     data::{Augment, BatchPlan, Limits, Plan, Source},
     engine::OptimizerKind,
     loss::LossConfig,
     net::{Architecture, Graph},
 };
+use facelatch::embed::Contract;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -174,10 +175,8 @@ impl OptimizerConfig {
     }
 }
 
-impl RunConfig {
-    /// # Errors
-    /// A sentence that names the first key with a value that cannot work.
-    pub fn check(&self) -> Result<(), String> {
+impl Config for RunConfig {
+    fn check(&self) -> Result<(), String> {
         self.network.graph()?;
         self.loss.check()?;
         self.augment.check().map_err(|e| e.to_string())?;
@@ -200,17 +199,24 @@ impl RunConfig {
         }
         Ok(())
     }
-}
 
-impl Config for RunConfig {
-    fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
-        config.check()?;
-        Ok(config)
+    fn sources(&self) -> String {
+        let names = self.data.sources.iter().map(|s| s.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
     }
 
-    fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration has only values that TOML knows")
+    fn contract(&self, signed: Signed) -> Vec<(String, String)> {
+        let Signed { training_data, metrics, weights_sha256, created } = signed;
+        Contract {
+            input_size: self.network.input_size as u32,
+            backbone: serde_name(&self.network.backbone),
+            alpha: self.network.alpha as f32,
+            training_data,
+            metrics,
+            weights_sha256,
+            created,
+        }
+        .to_props()
     }
 
     fn graph(&self) -> Result<Graph, String> {
@@ -228,6 +234,12 @@ impl Config for RunConfig {
             measure_every: self.evaluate.every,
         }
     }
+}
+
+/// The text that a unit variant is written as.
+fn serde_name<T: Serialize>(value: &T) -> String {
+    let value = serde_json::to_value(value).expect("a unit variant serialises");
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     data::{Batch, Dataset, Loader, Sampler},
-    engine::{Parameters, embedding_of, send, spare_cores},
+    engine::{Parameters, embedding_of, send, workers},
     loss::{Inputs, Terms, full},
     net::{ParamSpec, Role},
 };
@@ -69,10 +69,7 @@ impl Task for Embedding {
 
     fn begin(&mut self, step: u64) -> Result<(), Fault> {
         let sampler = Sampler::new(&self.dataset, self.config.batch, self.config.seed)?;
-        let workers = match self.config.data.workers {
-            0 => spare_cores(),
-            n => n,
-        };
+        let workers = workers(self.config.data.workers);
         self.loader = Some(Loader::start(
             Arc::clone(&self.dataset),
             sampler,

@@ -1,13 +1,13 @@
-use super::{Checkpoint, CheckpointError, Config, RunConfig, RunFolder};
+use super::{Checkpoint, CheckpointError, Config, RunConfig, RunFolder, Signed};
 use crate::{
     engine::{NamedTensors, Parameters},
     net::{Graph, Node},
-    onnx::{Calibration, Range, WeightScale, needs_range},
+    onnx::{Calibration, Range, WeightScale, metadata, needs_range},
 };
-use facelatch::{embed::Contract, model::weights_sha256};
+use facelatch::model::weights_sha256;
 use std::path::{Path, PathBuf};
 use tch::Device;
-use tract_onnx::pb::{ModelProto, StringStringEntryProto};
+use tract_onnx::pb::ModelProto;
 
 /// A trained network: its configuration and the moving average of its weights.
 pub struct Model<C = RunConfig> {
@@ -96,32 +96,21 @@ impl<C: Config> Model<C> {
             false => calibration_from(&self.graph, &self.ranges).map(Some),
         }
     }
-}
 
-impl Model<RunConfig> {
     /// Puts the contract's metadata, weights' hash included, into a finished file.
     ///
     /// # Errors
     /// A sentence; a file that we have just written has none of what the hash refuses.
     pub fn sign(&self, model: &mut ModelProto, about: &About) -> Result<(), String> {
         let graph = model.graph.as_ref().ok_or("the model has no graph")?;
-        let contract = Contract {
-            input_size: self.config.network.input_size as u32,
-            backbone: serde_name(&self.config.network.backbone),
-            alpha: self.config.network.alpha as f32,
-            training_data: about.training_data.clone().unwrap_or_else(|| self.sources()),
+        let props = self.config.contract(Signed {
+            training_data: about.training_data.clone().unwrap_or_else(|| self.config.sources()),
             metrics: about.metrics.clone(),
             weights_sha256: weights_sha256(graph).map_err(|e| e.to_string())?,
             created: jiff::Timestamp::now().to_string(),
-        };
-        let entry = |(key, value)| StringStringEntryProto { key, value };
-        model.metadata_props = contract.to_props().into_iter().map(entry).collect();
+        });
+        model.metadata_props = metadata(&props);
         Ok(())
-    }
-
-    fn sources(&self) -> String {
-        let names = self.config.data.sources.iter().map(|s| s.name.as_str());
-        names.collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -157,10 +146,4 @@ pub struct About {
     pub training_data: Option<String>,
     /// How well it did: JSON text.
     pub metrics: String,
-}
-
-/// The text that a unit variant is written as.
-pub fn serde_name<T: serde::Serialize>(value: &T) -> String {
-    let value = serde_json::to_value(value).expect("a unit variant serialises");
-    value.as_str().unwrap_or_default().to_owned()
 }

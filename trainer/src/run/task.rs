@@ -7,6 +7,7 @@ use crate::{
     quantize::FakeQuant,
 };
 use facelatch::plot::Chart;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{error::Error, path::Path, time::Duration};
 use tch::{Device, Tensor};
@@ -15,15 +16,31 @@ use tch::{Device, Tensor};
 pub type Fault = Box<dyn Error + Send + Sync>;
 
 /// A run's configuration: text in `run.toml`, and what every kind of run has in common.
-pub trait Config: Clone {
-    /// Parses and checks the text.
+pub trait Config: Clone + Serialize + DeserializeOwned {
+    /// # Errors
+    /// A sentence that names the first key with a value that cannot work.
+    fn check(&self) -> Result<(), String>;
+
+    /// Parses and checks the text of `run.toml`.
     ///
     /// # Errors
     /// A sentence that names the key, what is wrong with it and what it may be.
-    fn parse(text: &str) -> Result<Self, String>;
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        config.check()?;
+        Ok(config)
+    }
 
     /// The text of `run.toml`.
-    fn to_toml(&self) -> String;
+    fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has only values that TOML knows")
+    }
+
+    /// Names of what is learned from, for a model's metadata.
+    fn sources(&self) -> String;
+
+    /// What a finished file says about itself, as its `metadata_props`.
+    fn contract(&self, signed: Signed) -> Vec<(String, String)>;
 
     /// The network to train.
     ///
@@ -33,6 +50,18 @@ pub trait Config: Clone {
 
     /// What the training loop goes by.
     fn schedule(&self) -> Schedule<'_>;
+}
+
+/// What every kind of file says about itself.
+pub struct Signed {
+    /// What it was trained on and under which terms.
+    pub training_data: String,
+    /// How well it did: JSON text.
+    pub metrics: String,
+    /// [`facelatch::model::weights_sha256`] of its graph.
+    pub weights_sha256: String,
+    /// RFC 3339.
+    pub created: String,
 }
 
 /// See [`Config::schedule`].

@@ -64,12 +64,12 @@ impl Augment {
 }
 
 /// True with probability `p`. At 0 nothing is drawn.
-fn chance(p: f32, rng: &mut impl Rng) -> bool {
+pub(crate) fn chance(p: f32, rng: &mut impl Rng) -> bool {
     p > 0.0 && rng.random::<f32>() < p
 }
 
 /// Uniform from −`most` to `most`.
-fn about(most: f32, rng: &mut impl Rng) -> f32 {
+pub(crate) fn about(most: f32, rng: &mut impl Rng) -> f32 {
     (rng.random::<f32>() * 2.0 - 1.0) * most
 }
 
