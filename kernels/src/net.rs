@@ -1,0 +1,357 @@
+use crate::{
+    Conv, ConvError, Output, Pool,
+    arena::{self, Life, Memory},
+    pool::{MOST_THREADS, Share},
+    stage::{Ground, Place, Stage, Window},
+    table::{self, Table},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// A map of activations of a [`Builder`] or the [`Net`] it became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Map(usize);
+
+/// What is known of a map before it has a place.
+#[derive(Clone, Copy)]
+struct Size {
+    height: usize,
+    width: usize,
+    channels: usize,
+    floats: bool,
+}
+
+impl Size {
+    fn bytes(&self) -> usize {
+        self.height * self.width * self.channels * if self.floats { 4 } else { 1 }
+    }
+}
+
+enum Step {
+    Conv(Conv),
+    Mean { zero: u8, scale: f32 },
+}
+
+/// Takes the convolutions of a network in the order in which they run.
+pub struct Builder {
+    sizes: Vec<Size>,
+    /// What made map `i + 1`, and of which map.
+    steps: Vec<(Step, Map)>,
+}
+
+/// Pixels of a map at most: far beyond any camera, far below where sizes overflow.
+const MOST_PIXELS: usize = 1 << 24;
+
+impl Builder {
+    /// A network whose input is a picture of this height and width, in bytes. The input is [`Map`] 0.
+    ///
+    /// # Errors
+    /// [`ConvError::Shape`] for a picture without pixels, or with far too many.
+    pub fn new([height, width]: [usize; 2], channels: usize) -> Result<(Self, Map), ConvError> {
+        let pixels = height.checked_mul(width).filter(|n| (1..=MOST_PIXELS).contains(n));
+        if pixels.is_none() || !(1..=4096).contains(&channels) {
+            return Err(ConvError::Shape("a picture without pixels, or with too many"));
+        }
+        let size = Size { height, width, channels, floats: false };
+        Ok((Self { sizes: vec![size], steps: vec![] }, Map(0)))
+    }
+
+    /// Height, width and channels of a map.
+    pub fn size(&self, map: Map) -> [usize; 3] {
+        let size = &self.sizes[map.0];
+        [size.height, size.width, size.channels]
+    }
+
+    /// Adds a convolution of a map of bytes and says which map it gives.
+    ///
+    /// # Errors
+    /// [`ConvError`]; the network is as before then.
+    pub fn conv(&mut self, from: Map, conv: Conv) -> Result<Map, ConvError> {
+        conv.check()?;
+        let size = self.bytes(from)?;
+        if size.channels != conv.inputs {
+            return Err(ConvError::Length(size.channels, "a map's channels", conv.inputs));
+        }
+        let [height, width] = conv
+            .output_size([size.height, size.width])
+            .ok_or(ConvError::Shape("a window larger than the map"))?;
+        if height * width * conv.outputs.max(conv.depth()) > 16 * MOST_PIXELS {
+            return Err(ConvError::Shape("a map that is too large"));
+        }
+        let floats = conv.output == Output::Floats;
+        self.sizes.push(Size { height, width, channels: conv.outputs, floats });
+        self.steps.push((Step::Conv(conv), from));
+        Ok(Map(self.steps.len()))
+    }
+
+    /// Adds the mean over all pixels of a map of bytes, `scale` for each step above `zero`: a map of
+    /// one pixel, in floats.
+    ///
+    /// # Errors
+    /// [`ConvError::Shape`] for a map of floats.
+    pub fn mean(&mut self, from: Map, zero: u8, scale: f32) -> Result<Map, ConvError> {
+        let channels = self.bytes(from)?.channels;
+        self.sizes.push(Size { height: 1, width: 1, channels, floats: true });
+        self.steps.push((Step::Mean { zero, scale }, from));
+        Ok(Map(self.steps.len()))
+    }
+
+    fn bytes(&self, map: Map) -> Result<Size, ConvError> {
+        let size = self.sizes[map.0];
+        let floats = Err(ConvError::Shape("a convolution of floats"));
+        if size.floats { floats } else { Ok(size) }
+    }
+
+    /// The network, made ready for this processor; `kept` are the maps that can be read after a run.
+    pub fn finish(self, kept: &[Map], pool: Arc<Pool>) -> Net {
+        self.finish_for(table::chosen(), kept, pool)
+    }
+
+    pub(crate) fn finish_for(self, table: &'static Table, kept: &[Map], pool: Arc<Pool>) -> Net {
+        let readers = |map: usize| self.steps.iter().filter(|(_, from)| from.0 == map).count();
+        // A depthwise convolution whose map only the next product reads is part of that product.
+        let fused: Vec<bool> = (0..self.steps.len())
+            .map(|i| {
+                let depthwise = matches!(&self.steps[i].0, Step::Conv(c) if c.depthwise);
+                let next = self.steps.get(i + 1);
+                let product = next.is_some_and(|(step, from)| {
+                    from.0 == i + 1
+                        && matches!(step, Step::Conv(c) if !c.depthwise && c.kernel == [1, 1] && c.stride == [1, 1])
+                });
+                depthwise && product && readers(i + 1) == 1 && !kept.contains(&Map(i + 1))
+            })
+            .collect();
+        let places = self.places(&fused, kept);
+        let place = |map: usize| {
+            let Size { height, width, channels, .. } = self.sizes[map];
+            Place { at: places.0[map], height, width, channels }
+        };
+        let window = |conv: &Conv, map: usize| {
+            Box::new(Window::new(conv, table, [self.sizes[map].height, self.sizes[map].width]))
+        };
+        let mut stages = Vec::new();
+        for (i, (step, from)) in self.steps.iter().enumerate().filter(|(i, _)| !fused[*i]) {
+            let before = i.checked_sub(1).filter(|&before| fused[before]);
+            let to = place(i + 1);
+            stages.push(match (step, before) {
+                (Step::Mean { zero, scale }, _) => {
+                    Stage::Mean { from: place(from.0), to, zero: *zero, scale: *scale }
+                }
+                (Step::Conv(dense), Some(before)) => {
+                    let (Step::Conv(conv), from) = &self.steps[before] else { unreachable!() };
+                    Stage::Conv {
+                        from: place(from.0),
+                        to,
+                        depthwise: Some(window(conv, before + 1)),
+                        dense: Some(window(dense, i + 1)),
+                    }
+                }
+                (Step::Conv(conv), None) => {
+                    let window = Some(window(conv, i + 1));
+                    let (depthwise, dense) =
+                        if conv.depthwise { (window, None) } else { (None, window) };
+                    Stage::Conv { from: place(from.0), to, depthwise, dense }
+                }
+            });
+        }
+        let scratch = stages.iter().map(|s| s.scratch(table)).max().unwrap_or(0);
+        let macs = self.macs();
+        Net {
+            table,
+            stages,
+            places: (0..self.sizes.len()).map(place).collect(),
+            floats: self.sizes.iter().map(|s| s.floats).collect(),
+            kept: kept.to_vec(),
+            maps: places.1,
+            scratch: scratch.next_multiple_of(64),
+            macs,
+            idle: Mutex::new(Vec::new()),
+            pool,
+        }
+    }
+
+    /// Multiplications of one run.
+    fn macs(&self) -> u64 {
+        let macs = |(i, (step, _)): (usize, &(Step, Map))| match step {
+            Step::Conv(conv) => {
+                let Size { height, width, channels, .. } = self.sizes[i + 1];
+                (height * width * channels * conv.depth()) as u64
+            }
+            Step::Mean { .. } => 0,
+        };
+        self.steps.iter().enumerate().map(macs).sum()
+    }
+
+    fn places(&self, fused: &[bool], kept: &[Map]) -> (Vec<usize>, usize) {
+        let lives: Vec<Life> = (0..self.sizes.len())
+            .map(|map| {
+                let readers = self.steps.iter().enumerate().filter(|(_, (_, from))| from.0 == map);
+                // A map read by a fused step is read by the product after it.
+                let last = readers.map(|(i, _)| if fused[i] { i + 1 } else { i }).max();
+                let inside = map.checked_sub(1).is_some_and(|step| fused[step]);
+                Life {
+                    size: if inside { 0 } else { self.sizes[map].bytes() },
+                    born: map.checked_sub(1),
+                    dies: if kept.contains(&Map(map)) { usize::MAX } else { last.unwrap_or(map) },
+                }
+            })
+            .collect();
+        arena::place(&lives)
+    }
+}
+
+/// A network of convolutions, ready to run. Any number of threads may run it at once.
+pub struct Net {
+    table: &'static Table,
+    stages: Vec<Stage>,
+    places: Vec<Place>,
+    floats: Vec<bool>,
+    kept: Vec<Map>,
+    /// Bytes for all maps.
+    maps: usize,
+    /// Bytes for one thread.
+    scratch: usize,
+    macs: u64,
+    /// Memory of runs that have ended.
+    idle: Mutex<Vec<Memory>>,
+    pool: Arc<Pool>,
+}
+
+/// The memory's addresses, for all threads of one run.
+struct Shared(Ground);
+
+// SAFETY: threads write to parts that do not overlap, and meet between stages.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// With the scratch that begins `at` bytes into all scratch.
+    fn of(&self, at: usize) -> Ground {
+        Ground { scratch: self.0.scratch.wrapping_add(at), ..self.0 }
+    }
+}
+
+impl Net {
+    /// Multiplications of one run.
+    pub fn macs(&self) -> u64 {
+        self.macs
+    }
+
+    /// Height, width and channels of a map.
+    pub fn size(&self, map: Map) -> [usize; 3] {
+        let place = &self.places[map.0];
+        [place.height, place.width, place.channels]
+    }
+
+    /// Runs the network on a picture of as many bytes as the input has, `table` saying which byte of the
+    /// network's a byte of the picture is.
+    ///
+    /// # Errors
+    /// [`ConvError::Length`] for a picture of another size.
+    pub fn run(&self, picture: &[u8], table: Option<&[u8; 256]>) -> Result<Run<'_>, ConvError> {
+        let mut memory = self.memory(picture, table)?;
+        let shared = Shared(self.ground(&mut memory));
+        self.pool.run(&|share| {
+            for stage in &self.stages {
+                // SAFETY: the memory is this run's own; threads take the stages one by one and meet
+                // in between, each with its own scratch.
+                unsafe { stage.run(self.table, shared.of(share.index * self.scratch), &share) };
+                share.meet();
+            }
+        });
+        Ok(Run { net: self, memory: Some(memory) })
+    }
+
+    /// One run on one thread: each stage's description, its multiplications and the time it took.
+    ///
+    /// # Errors
+    /// [`ConvError::Length`] for a picture of another size.
+    pub fn profile(&self, picture: &[u8]) -> Result<Vec<(String, u64, Duration)>, ConvError> {
+        let mut memory = self.memory(picture, None)?;
+        let ground = self.ground(&mut memory);
+        let times = self.stages.iter().map(|stage| {
+            let start = Instant::now();
+            // SAFETY: the memory is this run's own, and one thread does every share.
+            unsafe { stage.run(self.table, ground, &Share::ALL) };
+            (stage.to_string(), stage.macs(), start.elapsed())
+        });
+        let times = times.collect();
+        drop(Run { net: self, memory: Some(memory) });
+        Ok(times)
+    }
+
+    /// Memory with the picture in its place.
+    fn memory(&self, picture: &[u8], table: Option<&[u8; 256]>) -> Result<Memory, ConvError> {
+        let input = &self.places[0];
+        let needed = input.height * input.width * input.channels;
+        if picture.len() != needed {
+            return Err(ConvError::Length(picture.len(), "a picture's bytes", needed));
+        }
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let bytes = self.maps + self.pool.threads() * self.scratch;
+        let mut memory = idle.unwrap_or_else(|| Memory::new(bytes));
+        let bytes = &mut memory.bytes()[input.at..][..needed];
+        match table {
+            Some(table) => {
+                bytes.iter_mut().zip(picture).for_each(|(to, &from)| *to = table[usize::from(from)])
+            }
+            None => bytes.copy_from_slice(picture),
+        }
+        Ok(memory)
+    }
+
+    /// Every map, by `arena::place`, and behind them a scratch for each thread.
+    fn ground(&self, memory: &mut Memory) -> Ground {
+        let maps = memory.start();
+        Ground { maps, scratch: maps.wrapping_add(self.maps) }
+    }
+}
+
+/// A run that has ended; its maps can be read until it is dropped.
+pub struct Run<'a> {
+    net: &'a Net,
+    memory: Option<Memory>,
+}
+
+impl Run<'_> {
+    fn place(&self, map: Map) -> (&Place, usize, *const u8) {
+        assert!(self.net.kept.contains(&map), "a map that was not kept");
+        let place = &self.net.places[map.0];
+        let start = self.memory.as_ref().map_or(std::ptr::null(), Memory::read);
+        (place, place.height * place.width * place.channels, start.wrapping_add(place.at))
+    }
+
+    /// A map of floats that was kept, NHWC.
+    ///
+    /// # Panics
+    /// If the map was not kept, or is one of bytes.
+    pub fn floats(&self, map: Map) -> &[f32] {
+        assert!(self.net.floats[map.0], "a map of bytes");
+        let (_, len, start) = self.place(map);
+        // SAFETY: a whole map in this memory, on a cache line, written by the run.
+        unsafe { std::slice::from_raw_parts(start.cast(), len) }
+    }
+
+    /// A map of bytes that was kept, NHWC.
+    ///
+    /// # Panics
+    /// If the map was not kept, or is one of floats.
+    pub fn bytes(&self, map: Map) -> &[u8] {
+        assert!(!self.net.floats[map.0], "a map of floats");
+        let (_, len, start) = self.place(map);
+        // SAFETY: a whole map in this memory, written by the run.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            let mut idle = self.net.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < MOST_THREADS {
+                idle.push(memory);
+            }
+        }
+    }
+}

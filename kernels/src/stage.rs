@@ -1,0 +1,403 @@
+//! One step of a network, cut into parts for the threads and into tiles for the cache.
+
+use crate::{
+    Conv, Output,
+    pack::{self, Packed},
+    pool::Share,
+    table::{Depthwise, Gemm, Table, Target},
+};
+use std::{fmt, ops::Range};
+
+/// Bytes of inputs that are multiplied before the next are fetched: they and a block of weights stay in
+/// the cache next to the core.
+const TILE: usize = 24 << 10;
+
+/// A map in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Bytes from the start of the memory.
+    pub at: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+/// What a stage does, a depthwise convolution and the product after it being one.
+pub(crate) enum Stage {
+    Conv { from: Place, to: Place, depthwise: Option<Box<Window>>, dense: Option<Box<Window>> },
+    Mean { from: Place, to: Place, zero: u8, scale: f32 },
+}
+
+/// A convolution, packed, and the map it gives.
+pub(crate) struct Window {
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    pads: [usize; 4],
+    depth: usize,
+    /// Height, width, channels.
+    size: [usize; 3],
+    output: Output,
+    packed: Packed,
+    /// A column of padding.
+    pad: Vec<u8>,
+}
+
+impl Window {
+    pub fn new(conv: &Conv, table: &Table, [height, width]: [usize; 2]) -> Self {
+        let pack = if conv.depthwise { pack::depthwise } else { pack::dense };
+        Self {
+            kernel: conv.kernel,
+            stride: conv.stride,
+            pads: conv.pads,
+            depth: conv.depth(),
+            size: [height, width, conv.outputs],
+            output: conv.output,
+            packed: pack(conv, table),
+            pad: vec![conv.input_zero; conv.inputs.next_multiple_of(64)],
+        }
+    }
+
+    fn range(&self) -> [u8; 3] {
+        match self.output {
+            Output::Bytes { zero, low, high } => [zero, low, high],
+            Output::Floats => [0, 0, 255],
+        }
+    }
+
+    /// Whether a pixel's inputs are its own channels and can be multiplied where they lie.
+    fn direct(&self, table: &Table) -> bool {
+        table.widen.is_none()
+            && self.kernel == [1, 1]
+            && self.stride == [1, 1]
+            && self.depth.is_multiple_of(table.layout.group)
+    }
+
+    /// Bytes from one pixel's gathered inputs to the next's.
+    fn gathered(&self) -> usize {
+        self.depth.next_multiple_of(16)
+    }
+}
+
+/// Where the threads of one run read and write. Whoever makes one promises that the memory holds the
+/// maps of every stage and, for each thread, its own scratch.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground {
+    pub maps: *mut u8,
+    pub scratch: *mut u8,
+}
+
+impl Stage {
+    /// Bytes of scratch that a thread needs.
+    pub fn scratch(&self, table: &Table) -> usize {
+        let Self::Conv { dense: Some(dense), depthwise, .. } = self else { return 0 };
+        if depthwise.is_none() && dense.direct(table) {
+            return 0;
+        }
+        let row = dense.gathered() * dense.size[1];
+        let bytes = (TILE / row).clamp(1, dense.size[0]) * row + crate::arena::SLACK;
+        if table.widen.is_some() { 3 * bytes.next_multiple_of(64) } else { bytes }
+    }
+
+    /// Multiplications.
+    pub fn macs(&self) -> u64 {
+        let Self::Conv { depthwise, dense, .. } = self else { return 0 };
+        let macs = |w: &Window| (w.size.iter().product::<usize>() * w.depth) as u64;
+        depthwise.iter().chain(dense).map(|w| macs(w)).sum()
+    }
+
+    /// Does one thread's share.
+    ///
+    /// # Safety
+    /// `ground` keeps its promise, no other stage runs meanwhile, and every index of the share runs
+    /// exactly once.
+    pub unsafe fn run(&self, table: &Table, ground: Ground, share: &Share) {
+        // SAFETY: handed on.
+        unsafe {
+            match self {
+                Self::Mean { from, to, zero, scale } => {
+                    mean(ground, from, to, *zero, *scale, share);
+                }
+                Self::Conv { from, to, depthwise: Some(depthwise), dense: None } => {
+                    for row in share.part(depthwise.size[0]) {
+                        let step = depthwise.size[2];
+                        let out = ground.maps.add(to.at + row * depthwise.size[1] * step);
+                        depthwise_row(
+                            depthwise,
+                            table,
+                            ground.maps.add(from.at),
+                            from,
+                            row,
+                            out,
+                            step,
+                        );
+                    }
+                }
+                Self::Conv { from, to, depthwise, dense: Some(dense) } => {
+                    let parts =
+                        Parts::of(dense, depthwise.is_none() && dense.direct(table), table, share);
+                    product(from, to, depthwise.as_deref(), dense, &parts, table, ground);
+                }
+                Self::Conv { depthwise: None, dense: None, .. } => {}
+            }
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to, what) = match self {
+            Self::Mean { from, to, .. } => (from, to, "mean".to_owned()),
+            Self::Conv { from, to, depthwise, dense } => {
+                let window = |w: &Window, name| {
+                    format!("{name}{}x{}/{}", w.kernel[0], w.kernel[1], w.stride[0])
+                };
+                let depthwise = depthwise.iter().map(|w| window(w, "depthwise "));
+                let names = depthwise.chain(dense.iter().map(|w| window(w, "")));
+                (from, to, names.collect::<Vec<_>>().join(" + "))
+            }
+        };
+        let size = |p: &Place| format!("{}x{}x{}", p.width, p.height, p.channels);
+        write!(f, "{what} {} -> {}", size(from), size(to))
+    }
+}
+
+/// What one thread does of a product.
+struct Parts {
+    direct: bool,
+    /// Output rows, or pixels where the inputs are taken as they lie.
+    units: Range<usize>,
+    /// Pixels of a unit.
+    pixels: usize,
+    /// Units of a tile.
+    tile: usize,
+    blocks: Range<usize>,
+    /// Bytes from one pixel's inputs to the next's.
+    lda: usize,
+}
+
+impl Parts {
+    /// By rows; by output channels where the rows do not come out even and there are channels enough.
+    /// Depthwise rows are then made by every thread, which is a few percent of the product.
+    fn of(dense: &Window, direct: bool, _table: &Table, share: &Share) -> Self {
+        let [height, width, _] = dense.size;
+        let (all, pixels, lda) = if direct {
+            (height * width, 1, dense.depth)
+        } else {
+            (height, width, dense.gathered())
+        };
+        let blocks = dense.packed.blocks.len();
+        let longest = all.div_ceil(share.of) * share.of;
+        let by_blocks = longest * 8 > all * 9 && blocks.is_multiple_of(share.of);
+        let (units, blocks) =
+            if by_blocks { (0..all, share.part(blocks)) } else { (share.part(all), 0..blocks) };
+        let tile = (TILE / (lda * pixels)).clamp(1, all);
+        Self { direct, units, pixels, tile, blocks, lda }
+    }
+}
+
+unsafe fn product(
+    from: &Place,
+    to: &Place,
+    depthwise: Option<&Window>,
+    dense: &Window,
+    parts: &Parts,
+    table: &Table,
+    ground: Ground,
+) {
+    let channels = dense.size[2];
+    let mut units = parts.units.clone();
+    while !units.is_empty() {
+        let tile = units.start..(units.start + parts.tile).min(units.end);
+        units.start = tile.end;
+        let pixel = tile.start * parts.pixels;
+        // SAFETY: tiles are parts of the maps of this stage, which `Ground` promises; the rows of a
+        // tile fit in the scratch by `Stage::scratch`; `Packed` is of this table.
+        unsafe {
+            let maps = ground.maps.add(from.at);
+            let a = if parts.direct {
+                maps.add(pixel * parts.lda)
+            } else {
+                for (i, row) in tile.clone().enumerate() {
+                    let out = ground.scratch.add(i * parts.pixels * parts.lda);
+                    match depthwise {
+                        Some(window) => {
+                            depthwise_row(window, table, maps, from, row, out, parts.lda);
+                        }
+                        None => gather_row(dense, maps, from, row, out),
+                    }
+                }
+                ground.scratch.cast_const()
+            };
+            let rows = tile.len() * parts.pixels;
+            let (a, lda) = match table.widen {
+                Some(widen) => {
+                    let bytes = rows * parts.lda;
+                    let wide = ground.scratch.add(bytes.next_multiple_of(64));
+                    widen(a, wide, bytes);
+                    (wide.cast_const(), 2 * parts.lda)
+                }
+                None => (a, parts.lda),
+            };
+            for block in &dense.packed.blocks[parts.blocks.clone()] {
+                let at = pixel * channels + block.first;
+                let out = match dense.output {
+                    Output::Bytes { .. } => Target::Bytes {
+                        to: ground.maps.add(to.at + at),
+                        step: channels,
+                        range: dense.range(),
+                    },
+                    Output::Floats => Target::Floats {
+                        to: ground.maps.add(to.at).cast::<f32>().add(at),
+                        step: channels,
+                    },
+                };
+                (table.gemm)(&Gemm {
+                    a,
+                    lda,
+                    rows,
+                    groups: dense.depth.div_ceil(table.layout.group),
+                    w: dense.packed.weights.as_ptr().add(block.weights),
+                    bias: dense.packed.bias.as_ptr().add(block.numbers),
+                    scale: dense.packed.scale.as_ptr().add(block.numbers),
+                    width: block.width,
+                    channels: block.channels,
+                    out,
+                });
+            }
+        }
+    }
+}
+
+/// One row of a depthwise convolution.
+///
+/// # Safety
+/// `map` is the start of a map as `from` says, with slack behind it; `out` may be written for a row of
+/// outputs `step` bytes apart.
+unsafe fn depthwise_row(
+    window: &Window,
+    table: &Table,
+    map: *const u8,
+    from: &Place,
+    row: usize,
+    out: *mut u8,
+    step: usize,
+) {
+    let pad = window.pad.as_ptr();
+    let mut rows = [pad; 3];
+    let mut steps = [0; 3];
+    for i in 0..3 {
+        if let Some(y) = (row * window.stride[0] + i).checked_sub(window.pads[0])
+            && y < from.height
+        {
+            // SAFETY: a row of the map.
+            rows[i] = unsafe { map.add(y * from.width * from.channels) };
+            steps[i] = from.channels;
+        }
+    }
+    let work = Depthwise {
+        rows,
+        steps,
+        width: from.width,
+        pad,
+        left: window.pads[1],
+        stride: window.stride[1],
+        channels: from.channels,
+        w: window.packed.weights.as_ptr(),
+        bias: window.packed.bias.as_ptr(),
+        scale: window.packed.scale.as_ptr(),
+        out,
+        out_step: step,
+        columns: window.size[1],
+        range: window.range(),
+    };
+    // SAFETY: rows and padding may be read for their channels and, by the slack of maps and the length
+    // of the padding, up to the next 16; weights and numbers are packed for this table.
+    unsafe { (table.depthwise)(&work) };
+}
+
+/// Lays the inputs of a row of outputs side by side: for each output its window, row after row.
+///
+/// # Safety
+/// As [`depthwise_row`], for outputs of [`Window::gathered`] bytes and slack behind the last.
+unsafe fn gather_row(window: &Window, map: *const u8, from: &Place, row: usize, out: *mut u8) {
+    let [high, wide] = window.kernel;
+    let (channels, step) = (from.channels, window.gathered());
+    let run = wide * channels;
+    for x in 0..window.size[1] {
+        // SAFETY: `step` bytes for each output; what a copy of 16 writes past its run is written over
+        // by the next, lies in the filling up to `step` or in the slack.
+        let out = unsafe { out.add(x * step) };
+        let left = (x * window.stride[1]).checked_sub(window.pads[1]);
+        for i in 0..high {
+            let y = (row * window.stride[0] + i).checked_sub(window.pads[0]);
+            let y = y.filter(|&y| y < from.height);
+            // SAFETY: as above; reads stay in the map or its slack, or in the padding.
+            unsafe {
+                let out = out.add(i * run);
+                match (y, left) {
+                    (Some(y), Some(left)) if left + wide <= from.width => {
+                        let source = map.add((y * from.width + left) * channels);
+                        if run <= 16 {
+                            let bytes = source.cast::<[u8; 16]>().read_unaligned();
+                            out.cast::<[u8; 16]>().write_unaligned(bytes);
+                        } else {
+                            out.copy_from_nonoverlapping(source, run);
+                        }
+                    }
+                    _ => gather_edge(window, map, from, [x, i], y, out),
+                }
+            }
+        }
+    }
+}
+
+/// One row of a window that reaches over the edge.
+unsafe fn gather_edge(
+    window: &Window,
+    map: *const u8,
+    from: &Place,
+    [x, _]: [usize; 2],
+    y: Option<usize>,
+    out: *mut u8,
+) {
+    let channels = from.channels;
+    for j in 0..window.kernel[1] {
+        let column = (x * window.stride[1] + j).checked_sub(window.pads[1]);
+        // SAFETY: a pixel of the map, or the padding, which is as long as a pixel.
+        unsafe {
+            let source = match (y, column) {
+                (Some(y), Some(column)) if column < from.width => {
+                    map.add((y * from.width + column) * channels)
+                }
+                _ => window.pad.as_ptr(),
+            };
+            out.add(j * channels).copy_from_nonoverlapping(source, channels);
+        }
+    }
+}
+
+/// The mean of every channel, as floats.
+unsafe fn mean(ground: Ground, from: &Place, to: &Place, zero: u8, scale: f32, share: &Share) {
+    let pixels = from.height * from.width;
+    for chunk in share.part(from.channels.div_ceil(64)) {
+        let first = chunk * 64;
+        let count = (from.channels - first).min(64);
+        let mut sums = [0i32; 64];
+        for pixel in 0..pixels {
+            // SAFETY: a part of the map that `Ground` promises; nobody writes to it in this stage.
+            let bytes = unsafe {
+                let start = ground.maps.add(from.at + pixel * from.channels + first);
+                std::slice::from_raw_parts(start, count)
+            };
+            sums.iter_mut().zip(bytes).for_each(|(sum, &byte)| *sum += i32::from(byte));
+        }
+        for (i, sum) in sums.into_iter().enumerate().take(count) {
+            let steps = sum - pixels as i32 * i32::from(zero);
+            // SAFETY: this thread's part of the map of floats.
+            unsafe {
+                let out = ground.maps.add(to.at).cast::<f32>().add(first + i);
+                *out = steps as f32 * scale / pixels as f32;
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The ways to compute, and the one choice between them.
+
+use crate::{Conv, scalar};
+use std::sync::OnceLock;
+
+/// Matrix product of one block of output channels, with what becomes of the sums.
+///
+/// Whoever makes one promises that `a` may be read for `rows` rows, `lda` bytes apart, of
+/// `groups · group` inputs each, widened if the way has it so; `w`, `bias` and `scale` for a whole block
+/// as the way's own [`Layout`] packs it; and that `out` may be written for `rows` rows of `channels`
+/// numbers.
+pub(crate) struct Gemm {
+    pub a: *const u8,
+    pub lda: usize,
+    pub rows: usize,
+    /// Groups of `Layout::group` inputs.
+    pub groups: usize,
+    pub w: *const i8,
+    pub bias: *const i32,
+    pub scale: *const f32,
+    /// Channels of the block as packed, a multiple of `Layout::step`.
+    pub width: usize,
+    /// Channels that are there.
+    pub channels: usize,
+    pub out: Target,
+}
+
+/// Where a row of outputs goes.
+#[derive(Clone, Copy)]
+pub(crate) enum Target {
+    /// Rows `step` bytes apart; zero, low, high.
+    Bytes { to: *mut u8, step: usize, range: [u8; 3] },
+    /// Rows `step` floats apart.
+    Floats { to: *mut f32, step: usize },
+}
+
+/// One row of a 3×3 depthwise convolution.
+///
+/// Whoever makes one promises that every column of every row, `steps` bytes apart, may be read for
+/// `channels` bytes rounded up to 16, `pad` too; `w`, `bias` and `scale` as `Table::depthwise_pack`
+/// and [`Packed`] made them; and that `out` may be written for `columns` outputs.
+pub(crate) struct Depthwise {
+    /// The three rows under the window.
+    pub rows: [*const u8; 3],
+    /// Bytes from column to column in each.
+    pub steps: [usize; 3],
+    /// Columns in.
+    pub width: usize,
+    /// A column of padding.
+    pub pad: *const u8,
+    /// Columns of padding on the left.
+    pub left: usize,
+    pub stride: usize,
+    pub channels: usize,
+    pub w: *const i8,
+    pub bias: *const i32,
+    pub scale: *const f32,
+    pub out: *mut u8,
+    /// Bytes from output to output.
+    pub out_step: usize,
+    /// Outputs.
+    pub columns: usize,
+    /// Zero, low, high.
+    pub range: [u8; 3],
+}
+
+impl Depthwise {
+    /// The three bytes above each other at column `x` of the padded map.
+    #[inline(always)]
+    pub fn column(&self, x: usize, channel: usize) -> [*const u8; 3] {
+        match x.checked_sub(self.left).filter(|&x| x < self.width) {
+            // Inside the map, which may be read there.
+            Some(x) => {
+                std::array::from_fn(|r| self.rows[r].wrapping_add(x * self.steps[r] + channel))
+            }
+            None => [self.pad.wrapping_add(channel); 3],
+        }
+    }
+}
+
+/// How a way wants the weights of a matrix product.
+pub(crate) struct Layout {
+    /// Channels of a block at most.
+    pub block: usize,
+    /// Blocks are narrower only by multiples of this.
+    pub step: usize,
+    /// Inputs that lie side by side for one channel.
+    pub group: usize,
+    /// The channel at a place of a block of `width` channels that go out as bytes.
+    pub channel: fn(width: usize, place: usize) -> usize,
+}
+
+/// One way to compute, for one kind of processor.
+pub(crate) struct Table {
+    pub name: &'static str,
+    pub layout: Layout,
+    /// What the way takes off every byte before it multiplies: 128 where it can only multiply signed
+    /// bytes.
+    pub offset: i32,
+    /// Where products are of 16-bit numbers: makes them of bytes (from, to, how many: a multiple of 16),
+    /// once for all blocks.
+    pub widen: Option<unsafe fn(*const u8, *mut u8, usize)>,
+    pub gemm: unsafe fn(&Gemm),
+    pub depthwise_pack: fn(&Conv) -> Vec<i8>,
+    /// The channel at a place of 64, for bias and scale of a depthwise convolution.
+    pub depthwise_channel: fn(place: usize) -> usize,
+    pub depthwise: unsafe fn(&Depthwise),
+}
+
+/// The variable that forces a way by its name.
+pub const FORCE: &str = "FACELATCH_KERNELS";
+
+/// Every way this processor has, the best first; the reference is the last.
+pub(crate) fn all() -> &'static [&'static Table] {
+    static ALL: OnceLock<Vec<&'static Table>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        crate::x86::add(&mut all);
+        #[cfg(target_arch = "aarch64")]
+        crate::aarch64::add(&mut all);
+        all.push(&scalar::TABLE);
+        all
+    })
+}
+
+/// The way every network of this process takes, chosen at the first call.
+pub(crate) fn chosen() -> &'static Table {
+    static CHOSEN: OnceLock<&'static Table> = OnceLock::new();
+    CHOSEN.get_or_init(|| {
+        let forced = std::env::var(FORCE).ok();
+        let forced = forced.and_then(|name| all().iter().find(|t| t.name == name));
+        forced.unwrap_or(&all()[0])
+    })
+}
+
+/// The name of the way this process computes, and of every other it could be made to take with the
+/// variable [`FORCE`].
+pub fn ways() -> (&'static str, Vec<&'static str>) {
+    (chosen().name, all().iter().map(|t| t.name).collect())
+}

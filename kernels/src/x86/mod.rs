@@ -1,0 +1,23 @@
+//! x86-64: AVX-512 with VNNI, and AVX2.
+
+mod avx2;
+mod vnni;
+
+use crate::table::Table;
+
+/// The ways this processor has, the best first.
+pub(crate) fn add(all: &mut Vec<&'static Table>) {
+    let vnni = ["avx512f", "avx512bw", "avx512vl", "avx512vnni"];
+    let has = |feature: &&str| match *feature {
+        "avx512f" => is_x86_feature_detected!("avx512f"),
+        "avx512bw" => is_x86_feature_detected!("avx512bw"),
+        "avx512vl" => is_x86_feature_detected!("avx512vl"),
+        _ => is_x86_feature_detected!("avx512vnni"),
+    };
+    if vnni.iter().all(has) {
+        all.push(&vnni::TABLE);
+    }
+    if is_x86_feature_detected!("avx2") {
+        all.push(&avx2::TABLE);
+    }
+}
