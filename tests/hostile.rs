@@ -6,12 +6,13 @@ mod damage;
 mod tiny;
 
 use damage::damaged;
-use facelatch::{embed::Network, files::Tree};
+use facelatch::{embed::Network, files::Tree, model::Pool};
 use proptest::{collection::vec, prelude::*};
 use prost::Message;
 use std::{
     io::{Cursor, Write},
     path::Path,
+    sync::Arc,
 };
 
 fn archive() -> Vec<u8> {
@@ -34,7 +35,7 @@ fn open(bytes: Vec<u8>) {
 }
 
 fn load(bytes: &[u8]) {
-    if let Ok(network) = Network::parse(Path::new("hostile.onnx"), bytes) {
+    if let Ok(network) = Network::parse(Path::new("hostile.onnx"), bytes, &Arc::new(Pool::new(1))) {
         let side = network.input_size();
         _ = network.embed(&image::RgbImage::new(side, side));
     }

@@ -2,7 +2,7 @@ use crate::{
     Conv, ConvError, Output, Pool,
     arena::{self, Life, Memory},
     pool::{MOST_THREADS, Share},
-    stage::{Ground, Place, Stage, Window},
+    stage::{Ground, Place, Stage, Window, flipped},
     table::{self, Table},
 };
 use std::{
@@ -13,6 +13,11 @@ use std::{
 /// A map of activations of a [`Builder`] or the [`Net`] it became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Map(usize);
+
+impl Map {
+    /// A network's picture.
+    pub const INPUT: Self = Self(0);
+}
 
 /// What is known of a map before it has a place.
 #[derive(Clone, Copy)]
@@ -77,7 +82,10 @@ impl Builder {
         let [height, width] = conv
             .output_size([size.height, size.width])
             .ok_or(ConvError::Shape("a window larger than the map"))?;
-        if height * width * conv.outputs.max(conv.depth()) > 16 * MOST_PIXELS {
+        let numbers = (height as u64)
+            .saturating_mul(width as u64)
+            .saturating_mul(conv.outputs.max(conv.depth()) as u64);
+        if numbers > 16 * MOST_PIXELS as u64 {
             return Err(ConvError::Shape("a map that is too large"));
         }
         let floats = conv.output == Output::Floats;
@@ -163,7 +171,7 @@ impl Builder {
             stages,
             places: (0..self.sizes.len()).map(place).collect(),
             floats: self.sizes.iter().map(|s| s.floats).collect(),
-            kept: kept.to_vec(),
+            kept: once(kept),
             maps: places.1,
             scratch: scratch.next_multiple_of(64),
             macs,
@@ -200,6 +208,14 @@ impl Builder {
             .collect();
         arena::place(&lives)
     }
+}
+
+/// Each of some maps once.
+fn once(maps: &[Map]) -> Vec<Map> {
+    let mut once = maps.to_vec();
+    once.sort_unstable_by_key(|map| map.0);
+    once.dedup();
+    once
 }
 
 /// A network of convolutions, ready to run. Any number of threads may run it at once.
@@ -260,7 +276,19 @@ impl Net {
                 share.meet();
             }
         });
+        self.unflip(&mut memory);
         Ok(Run { net: self, memory: Some(memory) })
+    }
+
+    /// Makes bytes again of what maps that were kept hold.
+    fn unflip(&self, memory: &mut Memory) {
+        let flip = flipped(0, self.table);
+        let bytes = self.kept.iter().filter(|map| flip != 0 && !self.floats[map.0]);
+        for place in bytes.map(|map| &self.places[map.0]) {
+            let map =
+                &mut memory.bytes()[place.at..][..place.height * place.width * place.channels];
+            map.iter_mut().for_each(|byte| *byte ^= flip);
+        }
     }
 
     /// One run on one thread: each stage's description, its multiplications and the time it took.

@@ -2,6 +2,7 @@
 
 use crate::{
     Conv, Output,
+    arena::SLACK,
     pack::{self, Packed},
     pool::Share,
     table::{Depthwise, Gemm, Table, Target},
@@ -26,6 +27,11 @@ pub(crate) struct Place {
 pub(crate) enum Stage {
     Conv { from: Place, to: Place, depthwise: Option<Box<Window>>, dense: Option<Box<Window>> },
     Mean { from: Place, to: Place, zero: u8, scale: f32 },
+}
+
+/// A byte as maps hold it; done twice, the byte again.
+pub(crate) fn flipped(byte: u8, table: &Table) -> u8 {
+    byte ^ table.offset as u8
 }
 
 /// A convolution, packed, and the map it gives.
@@ -53,7 +59,7 @@ impl Window {
             size: [height, width, conv.outputs],
             output: conv.output,
             packed: pack(conv, table),
-            pad: vec![conv.input_zero; conv.inputs.next_multiple_of(64)],
+            pad: vec![flipped(conv.input_zero, table); conv.inputs.next_multiple_of(64)],
         }
     }
 
@@ -66,7 +72,7 @@ impl Window {
 
     /// Whether a pixel's inputs are its own channels and can be multiplied where they lie.
     fn direct(&self, table: &Table) -> bool {
-        table.widen.is_none()
+        table.prepare.is_none()
             && self.kernel == [1, 1]
             && self.stride == [1, 1]
             && self.depth.is_multiple_of(table.layout.group)
@@ -94,8 +100,9 @@ impl Stage {
             return 0;
         }
         let row = dense.gathered() * dense.size[1];
-        let bytes = (TILE / row).clamp(1, dense.size[0]) * row + crate::arena::SLACK;
-        if table.widen.is_some() { 3 * bytes.next_multiple_of(64) } else { bytes }
+        let bytes = (TILE / row).clamp(1, dense.size[0]) * row + SLACK;
+        let prepared = table.prepare.as_ref().map_or(0, |prepare| prepare.size);
+        (1 + prepared) * bytes.next_multiple_of(64)
     }
 
     /// Multiplications.
@@ -115,7 +122,7 @@ impl Stage {
         unsafe {
             match self {
                 Self::Mean { from, to, zero, scale } => {
-                    mean(ground, from, to, *zero, *scale, share);
+                    mean(ground, [from, to], flipped(0, table), *zero, *scale, share);
                 }
                 Self::Conv { from, to, depthwise: Some(depthwise), dense: None } => {
                     for row in share.part(depthwise.size[0]) {
@@ -229,12 +236,12 @@ unsafe fn product(
                 ground.scratch.cast_const()
             };
             let rows = tile.len() * parts.pixels;
-            let (a, lda) = match table.widen {
-                Some(widen) => {
+            let (a, lda) = match &table.prepare {
+                Some(prepare) => {
                     let bytes = rows * parts.lda;
-                    let wide = ground.scratch.add(bytes.next_multiple_of(64));
-                    widen(a, wide, bytes);
-                    (wide.cast_const(), 2 * parts.lda)
+                    let to = ground.scratch.add(bytes.next_multiple_of(64) + SLACK);
+                    (prepare.run)(a, to, bytes);
+                    (to.cast_const(), prepare.size * parts.lda)
                 }
                 None => (a, parts.lda),
             };
@@ -377,7 +384,14 @@ unsafe fn gather_edge(
 }
 
 /// The mean of every channel, as floats.
-unsafe fn mean(ground: Ground, from: &Place, to: &Place, zero: u8, scale: f32, share: &Share) {
+unsafe fn mean(
+    ground: Ground,
+    [from, to]: [&Place; 2],
+    flip: u8,
+    zero: u8,
+    scale: f32,
+    share: &Share,
+) {
     let pixels = from.height * from.width;
     for chunk in share.part(from.channels.div_ceil(64)) {
         let first = chunk * 64;
@@ -389,7 +403,7 @@ unsafe fn mean(ground: Ground, from: &Place, to: &Place, zero: u8, scale: f32, s
                 let start = ground.maps.add(from.at + pixel * from.channels + first);
                 std::slice::from_raw_parts(start, count)
             };
-            sums.iter_mut().zip(bytes).for_each(|(sum, &byte)| *sum += i32::from(byte));
+            sums.iter_mut().zip(bytes).for_each(|(sum, &byte)| *sum += i32::from(byte ^ flip));
         }
         for (i, sum) in sums.into_iter().enumerate().take(count) {
             let steps = sum - pixels as i32 * i32::from(zero);

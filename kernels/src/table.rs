@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 /// Matrix product of one block of output channels, with what becomes of the sums.
 ///
 /// Whoever makes one promises that `a` may be read for `rows` rows, `lda` bytes apart, of
-/// `groups · group` inputs each, widened if the way has it so; `w`, `bias` and `scale` for a whole block
+/// `groups · group` inputs each, as [`Prepare`] made them if the way has one; `w`, `bias` and `scale` for a whole block
 /// as the way's own [`Layout`] packs it; and that `out` may be written for `rows` rows of `channels`
 /// numbers.
 pub(crate) struct Gemm {
@@ -90,16 +90,23 @@ pub(crate) struct Layout {
     pub channel: fn(width: usize, place: usize) -> usize,
 }
 
+/// Makes of bytes what products are of; whole 16s at a time.
+pub(crate) struct Prepare {
+    /// Bytes that one becomes.
+    pub size: usize,
+    /// From, to, how many: a multiple of 16.
+    pub run: unsafe fn(*const u8, *mut u8, usize),
+}
+
 /// One way to compute, for one kind of processor.
 pub(crate) struct Table {
     pub name: &'static str,
     pub layout: Layout,
-    /// What the way takes off every byte before it multiplies: 128 where it can only multiply signed
-    /// bytes.
+    /// What maps hold less than the bytes they stand for: 128 where only signed bytes can be
+    /// multiplied, 0 elsewhere.
     pub offset: i32,
-    /// Where products are of 16-bit numbers: makes them of bytes (from, to, how many: a multiple of 16),
-    /// once for all blocks.
-    pub widen: Option<unsafe fn(*const u8, *mut u8, usize)>,
+    /// What is done to the inputs of a product once for all blocks.
+    pub prepare: Option<Prepare>,
     pub gemm: unsafe fn(&Gemm),
     pub depthwise_pack: fn(&Conv) -> Vec<i8>,
     /// The channel at a place of 64, for bias and scale of a depthwise convolution.

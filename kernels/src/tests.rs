@@ -110,7 +110,8 @@ fn input(len: usize, numbers: &mut Numbers) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 3 } else { 300 }))]
+    // As many cases as PROPTEST_CASES says, 256 if it says nothing.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_way_gives_the_bits_of_the_definition(

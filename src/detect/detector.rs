@@ -1,14 +1,14 @@
 use super::{Decoder, DetectorContract, Faces, Grid, Letterbox, STRIDES};
-use crate::model::{self, NetworkError};
+use crate::model::{self, NetworkError, Plan};
+use facelatch_kernels::Pool;
 use image::RgbImage;
 use std::{path::Path, sync::Arc};
-use tract_onnx::prelude::*;
 
 /// A face detector as the daemon runs it: read from ONNX, held to its [`DetectorContract`], optimised
 /// for one frame at a time. Any number of threads may use it at once.
 pub struct Detector {
     contract: DetectorContract,
-    plan: Arc<TypedRunnableModel>,
+    plan: Plan,
 }
 
 impl Detector {
@@ -17,26 +17,32 @@ impl Detector {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        Self::parse(path, &model::bytes(path)?)
+        Self::parse(path, &model::bytes(path)?, &Arc::new(Pool::new(1)))
     }
 
-    /// [`Detector::load`] of bytes that are read already; errors call them `path`.
+    /// [`Detector::load`] of bytes that are read already; errors call them `path`. The threads of `pool`
+    /// share the work of each frame.
     ///
     /// # Errors
     /// [`NetworkError::Contract`], [`NetworkError::Unusable`].
-    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, NetworkError> {
+    pub fn parse(path: &Path, bytes: &[u8], pool: &Arc<Pool>) -> Result<Self, NetworkError> {
         let model = model::read(path, bytes)?;
         let contract = DetectorContract::of(&model)
             .map_err(|source| NetworkError::Contract { path: path.into(), source })?;
         let input = contract.input.map(|side| side as usize);
         let shapes = contract.shapes();
-        let plan = model::plan(path, &model, input, &shapes.each_ref().map(|s| &s[..]))?;
+        let plan = Plan::new(path, model, input, &shapes.each_ref().map(|s| &s[..]), pool)?;
         Ok(Self { contract, plan })
     }
 
     /// What the file says about itself.
     pub fn contract(&self) -> &DetectorContract {
         &self.contract
+    }
+
+    /// How it is run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// The faces in a frame of any size, in px of the frame, the surest first. A frame without pixels,
@@ -52,11 +58,7 @@ impl Detector {
         };
         let mut picture = vec![0; width * height * 3];
         letterbox.fill(frame, &mut picture);
-        let run = || -> TractResult<_> {
-            let input = Tensor::from_shape(&[1, 3, height, width], &model::planes(&picture))?;
-            self.plan.run(tvec!(input.into()))
-        };
-        let outputs = run().map_err(|e| NetworkError::Run(model::one_line(&e)))?;
+        let outputs = self.plan.run(&picture)?;
         let mut grids = [Grid { values: &[], width: 0, height: 0, stride: 0 }; STRIDES.len()];
         for ((grid, output), (stride, shape)) in
             grids.iter_mut().zip(&outputs).zip(STRIDES.into_iter().zip(self.contract.shapes()))

@@ -1,38 +1,39 @@
 use super::{Contract, EMBEDDING_LEN, Embedder, Embedding};
 use crate::{
-    model::{self, NetworkError},
+    model::{self, NetworkError, Plan},
     parallel,
 };
+use facelatch_kernels::Pool;
 use image::RgbImage;
 use std::{error::Error, path::Path, sync::Arc};
-use tract_onnx::prelude::*;
 
 /// An embedding network as the daemon runs it: read from ONNX, held to its [`Contract`], optimised
 /// for one crop at a time. Any number of threads may use it at once.
 pub struct Network {
     contract: Contract,
-    plan: Arc<TypedRunnableModel>,
+    plan: Plan,
 }
 
 impl Network {
-    /// Reads and checks an embedding network.
+    /// Reads and checks an embedding network; each crop is one thread's work.
     ///
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        Self::parse(path, &model::bytes(path)?)
+        Self::parse(path, &model::bytes(path)?, &Arc::new(Pool::new(1)))
     }
 
-    /// [`Network::load`] of bytes that are read already; errors call them `path`.
+    /// [`Network::load`] of bytes that are read already; errors call them `path`. The threads of `pool`
+    /// share the work of each crop.
     ///
     /// # Errors
     /// [`NetworkError::Contract`], [`NetworkError::Unusable`].
-    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, NetworkError> {
+    pub fn parse(path: &Path, bytes: &[u8], pool: &Arc<Pool>) -> Result<Self, NetworkError> {
         let model = model::read(path, bytes)?;
         let contract = Contract::of(&model)
             .map_err(|source| NetworkError::Contract { path: path.into(), source })?;
         let side = contract.input_size as usize;
-        let plan = model::plan(path, &model, [side, side], &[&[1, EMBEDDING_LEN]])?;
+        let plan = Plan::new(path, model, [side, side], &[&[1, EMBEDDING_LEN]], pool)?;
         Ok(Self { contract, plan })
     }
 
@@ -46,6 +47,11 @@ impl Network {
         self.contract.input_size
     }
 
+    /// How it is run.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The embedding of one crop, [`input_size`](Self::input_size) a side and aligned to
     /// [`crate::align::template`].
     ///
@@ -56,13 +62,10 @@ impl Network {
         if crop.dimensions() != (size, size) {
             return Err(NetworkError::CropSize(crop.width(), crop.height(), size));
         }
-        let run = || -> TractResult<Vec<f32>> {
-            let side = size as usize;
-            let input = Tensor::from_shape(&[1, 3, side, side], &model::planes(crop))?;
-            let outputs = self.plan.run(tvec!(input.into()))?;
-            Ok(outputs[0].to_plain_array_view::<f32>()?.iter().copied().collect())
-        };
-        let values = run().map_err(|e| NetworkError::Run(model::one_line(&e)))?;
+        let outputs = self.plan.run(crop)?;
+        let values = outputs[0].to_plain_array_view::<f32>();
+        let values = values.map_err(|e| NetworkError::Output(model::one_line(&e)))?;
+        let values: Vec<f32> = values.iter().copied().collect();
         Embedding::from_slice(&values).map_err(|e| NetworkError::Output(e.to_string()))
     }
 }

@@ -1,10 +1,18 @@
-use super::ContractError;
+use super::{
+    ContractError,
+    int8::{self, BytesOp, Kind, Region},
+};
+use facelatch_kernels::{Map, Net, Pool};
 use std::{
+    collections::HashMap,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
-use tract_onnx::{pb::ModelProto, prelude::*};
+use tract_onnx::{
+    pb::{GraphProto, ModelProto},
+    prelude::*,
+};
 
 /// Why a network cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -60,32 +68,125 @@ pub fn read(path: &Path, mut bytes: &[u8]) -> Result<ModelProto, NetworkError> {
     onnx().proto_model_for_read(&mut bytes).map_err(|e| unusable(path, &e))
 }
 
-/// A network made ready to run on one picture of `width`×`height` px, whose outputs must have these
-/// shapes.
-///
-/// # Errors
-/// [`NetworkError::Unusable`].
-pub fn plan(
-    path: &Path,
-    model: &ModelProto,
-    [width, height]: [usize; 2],
-    outputs: &[&[usize]],
-) -> Result<Arc<TypedRunnableModel>, NetworkError> {
-    let ready = || -> TractResult<Arc<TypedRunnableModel>> {
-        let model = onnx()
-            .model_for_proto_model(model)?
-            .with_input_fact(0, f32::fact([1, 3, height, width]).into())?
-            .into_optimized()?;
-        for (i, wanted) in outputs.iter().enumerate() {
-            let shape = model.output_fact(i)?.shape.as_concrete();
-            if shape != Some(wanted) {
-                let text = format!("its output {i} is not {wanted:?}: {shape:?}");
-                return Err(TractError::msg(text));
-            }
+/// A network made ready to run on one picture at a time. Any number of threads may use it at once.
+pub struct Plan {
+    plan: Arc<TypedRunnableModel>,
+    /// Width and height, px.
+    size: [usize; 2],
+    /// What runs on bytes; without it tract takes the picture as floats.
+    bytes: Option<BytesOp>,
+}
+
+impl Plan {
+    /// Makes a network ready for a picture of `size`, its width and height in px; its outputs must have
+    /// these shapes. Convolutions on bytes run on our own kernels, by the threads of `pool`; whatever
+    /// else the network does runs on tract.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unusable`].
+    pub fn new(
+        path: &Path,
+        model: ModelProto,
+        size: [usize; 2],
+        outputs: &[&[usize]],
+        pool: &Arc<Pool>,
+    ) -> Result<Self, NetworkError> {
+        let convolutions =
+            |graph: &GraphProto| graph.node.iter().filter(|node| node.op_type == "Conv").count();
+        let all = model.graph.as_ref().map_or(0, convolutions);
+        let region = model.graph.as_ref().and_then(|graph| int8::find(graph, size));
+        let taken = region.as_ref().map_or(0, |region| region.taken);
+        if taken < all {
+            log::warn!(
+                "{}: {taken} of {all} convolutions run on bytes, the others on tract, which is slower",
+                path.display()
+            );
         }
-        model.into_runnable()
-    };
-    ready().map_err(|e| unusable(path, &e))
+        let ready = || -> TractResult<Self> {
+            let (model, bytes) = match region {
+                Some(region) => with_bytes(model, region, size, pool)?,
+                None => (stock(model, size)?, None),
+            };
+            for (i, wanted) in outputs.iter().enumerate() {
+                let shape = model.output_fact(i)?.shape.as_concrete();
+                if shape != Some(wanted) {
+                    let text = format!("its output {i} is not {wanted:?}: {shape:?}");
+                    return Err(TractError::msg(text));
+                }
+            }
+            Ok(Self { plan: model.into_runnable()?, size, bytes })
+        };
+        ready().map_err(|e| unusable(path, &e))
+    }
+
+    /// The outputs for one picture, RGB bytes of the size that the plan is for.
+    ///
+    /// # Errors
+    /// [`NetworkError::Run`].
+    pub fn run(&self, pixels: &[u8]) -> Result<TVec<TValue>, NetworkError> {
+        let [width, height] = self.size;
+        let run = || -> TractResult<_> {
+            let input = match self.bytes {
+                Some(_) => Tensor::from_shape(&[1, height, width, 3], pixels)?,
+                None => Tensor::from_shape(&[1, 3, height, width], &planes(pixels))?,
+            };
+            self.plan.run(tvec!(input.into()))
+        };
+        run().map_err(|e| NetworkError::Run(one_line(&e)))
+    }
+
+    /// The part that runs on our own kernels.
+    pub fn on_bytes(&self) -> Option<&Net> {
+        self.bytes.as_ref().map(BytesOp::net)
+    }
+}
+
+/// The network as tract runs it alone.
+fn stock(model: ModelProto, [width, height]: [usize; 2]) -> TractResult<TypedModel> {
+    onnx()
+        .model_for_proto_model(&model)?
+        .with_input_fact(0, f32::fact([1, 3, height, width]).into())?
+        .into_optimized()
+}
+
+/// The region as one operation, and tract's own for the rest behind it.
+fn with_bytes(
+    model: ModelProto,
+    region: Region,
+    [width, height]: [usize; 2],
+    pool: &Arc<Pool>,
+) -> TractResult<(TypedModel, Option<BytesOp>)> {
+    let kinds: Vec<Kind> = region.outputs.iter().map(|(_, kind)| *kind).collect();
+    let kept: Vec<Map> = kinds.iter().map(Kind::map).collect();
+    let op = BytesOp::new(region.net.finish(&kept, Arc::clone(pool)), kinds, region.bytes);
+    let mut whole = TypedModel::default();
+    let picture = whole.add_source("picture", u8::fact([1, height, width, 3]))?;
+    let maps = whole.wire_node("bytes", op.clone(), &[picture])?;
+    let rest = ModelProto { graph: Some(region.rest), ..model };
+    let mut rest = onnx().model_for_proto_model(&rest)?;
+    for (i, map) in maps.iter().enumerate() {
+        rest.set_input_fact(i, whole.outlet_fact(*map)?.clone().into())?;
+    }
+    append(&mut whole, &rest.into_typed()?, &maps)?;
+    Ok((whole.into_optimized()?, Some(op)))
+}
+
+/// Wires a model behind another, its inputs being `inputs`, its outputs the whole's.
+fn append(whole: &mut TypedModel, part: &TypedModel, inputs: &[OutletId]) -> TractResult<()> {
+    let mut places: HashMap<OutletId, OutletId> =
+        part.input_outlets()?.iter().copied().zip(inputs.iter().copied()).collect();
+    for id in part.eval_order()? {
+        let node = part.node(id);
+        if places.contains_key(&OutletId::new(id, 0)) {
+            continue;
+        }
+        let from: TVec<OutletId> = node.inputs.iter().map(|outlet| places[outlet]).collect();
+        let made = whole.wire_node(&node.name, node.op.clone(), &from)?;
+        places.extend(made.into_iter().enumerate().map(|(slot, to)| (OutletId::new(id, slot), to)));
+    }
+    let outputs: Vec<OutletId> =
+        part.output_outlets()?.iter().map(|outlet| places[outlet]).collect();
+    whole.select_output_outlets(&outputs)
 }
 
 fn unusable(path: &Path, error: &TractError) -> NetworkError {
@@ -93,7 +194,7 @@ fn unusable(path: &Path, error: &TractError) -> NetworkError {
 }
 
 /// Bytes by pixel to numbers by channel, a byte over 255.
-pub fn planes(pixels: &[u8]) -> Vec<f32> {
+fn planes(pixels: &[u8]) -> Vec<f32> {
     let channel =
         |c: usize| pixels.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) * (1.0 / 255.0));
     channel(0).chain(channel(1)).chain(channel(2)).collect()

@@ -1,1 +1,17 @@
+//! aarch64: NEON, with the dot products of ARMv8.2 (Cortex-A76, Raspberry Pi 5) and without them
+//! (Cortex-A53 and A72, Raspberry Pi 3, 4 and Zero 2 W).
 
+mod depthwise;
+mod dot;
+mod neon;
+mod store;
+
+use crate::table::Table;
+
+/// The ways this processor has, the best first.
+pub(crate) fn add(all: &mut Vec<&'static Table>) {
+    if std::arch::is_aarch64_feature_detected!("dotprod") {
+        all.push(&dot::TABLE);
+    }
+    all.push(&neon::TABLE);
+}

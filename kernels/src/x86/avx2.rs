@@ -1,16 +1,19 @@
 //! AVX2: bytes are widened to 16 bits and `vpmaddwd` multiplies 16 of them and adds them two by two to
 //! 8 sums. (`vpmaddubsw`, which takes bytes, would saturate.)
 
-use crate::table::{Depthwise, Gemm, Layout, Table, Target};
+use crate::table::{Depthwise, Gemm, Layout, Prepare, Table, Target};
 use std::arch::x86_64::*;
 
 pub(super) static TABLE: Table = Table {
     name: "avx2",
     layout: Layout { block: 16, step: 16, group: 2, channel: |_, place| channel(place) },
     offset: 0,
-    widen: Some(|from, to, count| {
-        // SAFETY: this table is chosen only where the processor has AVX2.
-        unsafe { widen(from, to, count) }
+    prepare: Some(Prepare {
+        size: 2,
+        run: |from, to, count| {
+            // SAFETY: this table is chosen only where the processor has AVX2.
+            unsafe { widen(from, to, count) }
+        },
     }),
     gemm: |g| {
         // SAFETY: as above.
