@@ -76,7 +76,7 @@ impl Graph {
     ) {
         let name = |what: &str| format!("{to}.{what}");
         let count = dims.iter().product::<usize>();
-        let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as i32 % 127;
+        let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as i32 % 255 - 127;
         self.constant(
             &name("w8"),
             &dims,
