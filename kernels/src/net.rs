@@ -320,11 +320,13 @@ impl Net {
         let bytes = self.maps + self.pool.threads() * self.scratch;
         let mut memory = idle.unwrap_or_else(|| Memory::new(bytes));
         let bytes = &mut memory.bytes()[input.at..][..needed];
+        let flip = flipped(0, self.table);
         match table {
             Some(table) => {
-                bytes.iter_mut().zip(picture).for_each(|(to, &from)| *to = table[usize::from(from)])
+                let byte = |from: &u8| table[usize::from(*from)] ^ flip;
+                bytes.iter_mut().zip(picture).for_each(|(to, from)| *to = byte(from));
             }
-            None => bytes.copy_from_slice(picture),
+            None => bytes.iter_mut().zip(picture).for_each(|(to, &from)| *to = from ^ flip),
         }
         Ok(memory)
     }

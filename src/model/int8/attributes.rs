@@ -18,37 +18,72 @@ pub trait Numbers: Sized {
     fn of(tensor: &TensorProto) -> Option<Vec<Self>>;
 }
 
-fn raw<const N: usize, T>(
-    t: &TensorProto,
+/// ONNX keeps numbers as raw bytes, little-endian, or in a field for their type; small integers share
+/// the one for `i32`.
+fn numbers<const N: usize, T: Copy>(
+    tensor: &TensorProto,
     kind: DataType,
     read: fn([u8; N]) -> T,
+    field: impl FnOnce(&TensorProto) -> Option<Vec<T>>,
 ) -> Option<Vec<T>> {
-    let whole = t.data_type == kind as i32 && t.raw_data.len().is_multiple_of(N);
-    let inside = t.external_data.is_empty() && t.data_location.unwrap_or(0) == 0;
-    (whole && inside).then(|| t.raw_data.as_chunks::<N>().0.iter().map(|&b| read(b)).collect())
+    let outside = !tensor.external_data.is_empty() || tensor.data_location.unwrap_or(0) != 0;
+    if outside || tensor.data_type != kind as i32 || !tensor.raw_data.len().is_multiple_of(N) {
+        return None;
+    }
+    if tensor.raw_data.is_empty() {
+        return field(tensor);
+    }
+    Some(tensor.raw_data.as_chunks::<N>().0.iter().map(|&bytes| read(bytes)).collect())
+}
+
+fn integers<T: TryFrom<i32>>(tensor: &TensorProto) -> Option<Vec<T>> {
+    tensor.int32_data.iter().map(|&i| T::try_from(i).ok()).collect()
 }
 
 impl Numbers for f32 {
     fn of(tensor: &TensorProto) -> Option<Vec<Self>> {
-        let raw = raw(tensor, DataType::Float, f32::from_le_bytes)?;
-        Some(if raw.is_empty() { tensor.float_data.clone() } else { raw })
+        numbers(tensor, DataType::Float, Self::from_le_bytes, |t| Some(t.float_data.clone()))
     }
 }
 
 impl Numbers for i8 {
     fn of(tensor: &TensorProto) -> Option<Vec<Self>> {
-        raw(tensor, DataType::Int8, i8::from_le_bytes)
+        numbers(tensor, DataType::Int8, Self::from_le_bytes, integers)
     }
 }
 
 impl Numbers for u8 {
     fn of(tensor: &TensorProto) -> Option<Vec<Self>> {
-        raw(tensor, DataType::Uint8, u8::from_le_bytes)
+        numbers(tensor, DataType::Uint8, Self::from_le_bytes, integers)
     }
 }
 
 impl Numbers for i32 {
     fn of(tensor: &TensorProto) -> Option<Vec<Self>> {
-        raw(tensor, DataType::Int32, i32::from_le_bytes)
+        numbers(tensor, DataType::Int32, Self::from_le_bytes, integers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_raw_or_from_their_field_and_from_nowhere_else() {
+        let raw = TensorProto {
+            data_type: DataType::Int8 as i32,
+            raw_data: vec![255, 3],
+            ..Default::default()
+        };
+        let field = TensorProto {
+            data_type: DataType::Int8 as i32,
+            int32_data: vec![-1, 3],
+            ..Default::default()
+        };
+        assert_eq!(i8::of(&raw), Some(vec![-1, 3]));
+        assert_eq!(i8::of(&field), Some(vec![-1, 3]));
+        assert_eq!(u8::of(&raw), None);
+        assert_eq!(i8::of(&TensorProto { int32_data: vec![300], ..field }), None);
+        assert_eq!(i8::of(&TensorProto { data_location: Some(1), ..raw }), None);
     }
 }
