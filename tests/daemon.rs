@@ -1,84 +1,10 @@
 //! The daemon as a process: started, asked, told, stopped.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+#[allow(dead_code)]
+mod house;
 
-fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// A scratch house: its configuration, its state, and the daemon while it runs.
-struct House {
-    folder: tempfile::TempDir,
-    daemon: Option<Child>,
-}
-
-impl House {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| repository(name).display().to_string();
-        let config = format!(
-            "[camera]\nsource = \"dir:{}@4\"\n[models]\ndetector = {:?}\nembedding = {:?}\n\
-             [state]\nfolder = {:?}\n[door]\nlock = \"sim:\"\n",
-            path("demo/evening"),
-            path("models/detector-int8.onnx"),
-            path("models/embedding-int8.onnx"),
-            folder.path()
-        );
-        fs::write(folder.path().join("facelatch.toml"), config).unwrap();
-        Self { folder, daemon: None }
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_facelatch"));
-        command.args(args).arg("--config").arg(self.folder.path().join("facelatch.toml"));
-        command
-    }
-
-    fn output(&self, args: &[&str]) -> Output {
-        self.command(args).output().unwrap()
-    }
-
-    fn done(&self, args: &[&str]) -> String {
-        let output = self.output(args);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    fn start(&mut self) {
-        let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
-        let mut command = self.command(&["run"]);
-        self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("daemon.log")).unwrap()
-    }
-
-    /// Waits until the daemon's log says something.
-    fn wait_for(&self, words: &str) {
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !self.log().contains(words) {
-            assert!(Instant::now() < patience, "no `{words}` in\n{}", self.log());
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            let _ = daemon.kill();
-            let _ = daemon.wait();
-        }
-    }
-}
+use house::{House, repository};
+use std::fs;
 
 #[test]
 fn the_daemon_watches_answers_and_ends_locked() {

@@ -1,4 +1,5 @@
-use super::{failure::Failure, household::ConfigArg};
+use super::{failure::Failure, household::ConfigArg, output};
+use std::io::{self, Write};
 
 /// Check a configuration, and print what it says with every default filled in.
 #[derive(clap::Args)]
@@ -13,8 +14,8 @@ pub struct Args {
 pub fn check_config(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     if !args.quiet {
-        print!("{}", config.to_toml());
+        output::whole(config.to_toml().as_bytes())?;
     }
-    eprintln!("{}: in order", args.config.path().display());
+    let _ = writeln!(io::stderr(), "{}: in order", args.config.path().display());
     Ok(())
 }

@@ -1,6 +1,7 @@
 use super::{
     failure::{Failure, code},
-    household::{ConfigArg, gallery, model_hash, picture, recogniser},
+    household::{ConfigArg, files_in, gallery, model_hash, picture, recogniser},
+    output::say,
 };
 use crate::{
     embed::{Embedding, Score},
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 /// Enrol somebody from pictures of their face, or add pictures to somebody's.
 ///
 /// Up to eight pictures are used: the door compares with each of them, so take them as the person comes
-/// home, with and without glasses, by day and by lamplight.
+/// home, with and without glasses, by day and by lamplight. A file that is no picture, or none that is
+/// fit, is named and left out.
 #[derive(clap::Args)]
 pub struct Args {
     /// The person's name
@@ -44,23 +46,24 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
     let added = add(&mut gallery, &name, &samples, threshold, args.add)?;
     drop(gallery);
     super::control::reload(&config.state.folder);
-    println!("{name} is person {added}, with {} pictures taken in", samples.len());
-    Ok(())
+    say!("{name} is person {added}, with {} pictures taken in", samples.len())
 }
 
-/// The embeddings of a folder's pictures; those that are not fit are named and left out.
+/// The embeddings of a folder's pictures. What cannot be read or is not fit is named and left out; it is
+/// an error only if nothing is left.
 pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>, Failure> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Failure::input(folder, &e))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
     let mut samples = Vec::new();
-    for path in paths.iter().filter(|path| path.is_file()) {
-        match recogniser.probe(&picture(path)?, true) {
+    for path in files_in(folder)? {
+        let probe = picture(&path).and_then(|picture| {
+            let unfit = |e| Failure::new(code::DATA, &format!("{}: {e}", path.display()));
+            recogniser.probe(&picture, true).map_err(unfit)
+        });
+        match probe {
             Ok(probe) if probe.faces > 1 => {
                 log::warn!("{}: {} faces; the picture is left out", path.display(), probe.faces);
             }
             Ok(probe) => samples.push(probe.embedding),
-            Err(e) => log::warn!("{}: {e}; the picture is left out", path.display()),
+            Err(failure) => log::warn!("{}; the picture is left out", failure.message),
         }
     }
     if samples.is_empty() {

@@ -25,7 +25,7 @@ pub mod code {
     pub const SOFTWARE: u8 = 70;
     /// A result cannot be written.
     pub const CANNOT_CREATE: u8 = 73;
-    /// Standard output went away.
+    /// Standard output cannot be written.
     pub const IO: u8 = 74;
     /// A configuration that cannot work.
     pub const CONFIG: u8 = 78;
@@ -56,9 +56,17 @@ impl Failure {
         Self::new(code, &format!("{}: {error}; check the path", path.display()))
     }
 
-    /// Standard output went away.
+    /// The result cannot be written. Where the reader of a pipe has seen enough, there is nothing to say.
     pub fn output(error: &io::Error) -> Self {
-        Self::new(IO, &format!("cannot write the result: {error}"))
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { code: 0, message: String::new() },
+            _ => Self::new(IO, &format!("cannot write the result: {error}; free some space")),
+        }
+    }
+
+    /// Whether it is that the reader of a pipe has seen enough.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.message.is_empty()
     }
 }
 

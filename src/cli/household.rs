@@ -92,6 +92,17 @@ pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Galler
     Ok(Gallery::open(&path, key, model)?)
 }
 
+/// The files of a folder, by name.
+pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |e| Failure::input(folder, &e);
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths.map_err(unreadable)?;
+    paths.retain(|path| path.is_file());
+    paths.sort();
+    Ok(paths)
+}
+
 /// A picture file.
 pub fn picture(path: &Path) -> Result<image::RgbImage, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::input(path, &e))?;

@@ -1,4 +1,4 @@
-use super::{failure::Failure, household::ConfigArg};
+use super::{failure::Failure, household::ConfigArg, output::say};
 
 /// Drive the strike's line inactive, whatever left it active: what the service runs after every end of
 /// the daemon.
@@ -11,6 +11,5 @@ pub struct Args {
 pub fn lock(args: &Args) -> Result<(), Failure> {
     let mut lock = args.config.load()?.door.lock.open()?;
     lock.lock()?;
-    println!("{} is locked", lock.describe());
-    Ok(())
+    say!("{} is locked", lock.describe())
 }

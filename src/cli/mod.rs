@@ -16,6 +16,7 @@ mod failure;
 mod household;
 mod lock;
 mod log;
+mod output;
 mod people;
 mod run;
 
@@ -23,7 +24,10 @@ pub use evaluate::Measure;
 pub use failure::{Failure, code};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Opens a door for the right face.
 #[derive(Parser)]
@@ -71,8 +75,10 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // Help and the version come this way too, as errors that are none.
             let code = if e.use_stderr() { code::USAGE } else { 0 };
-            let _ = e.print();
-            return code.into();
+            return match e.print().map_err(|e| Failure::output(&e)) {
+                Err(failure) if !e.use_stderr() => failure.code.into(),
+                _ => code.into(),
+            };
         }
     };
     let level = match cli.command {
@@ -84,7 +90,10 @@ pub fn main() -> ExitCode {
     match perform(cli.command) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("facelatch: {}", failure.message);
+            if !failure.is_closed_pipe() {
+                // Where this cannot be written either, the exit code is all that is left.
+                let _ = writeln!(io::stderr(), "facelatch: {}", failure.message);
+            }
             failure.code.into()
         }
     }
@@ -109,11 +118,17 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Bench(args) => bench::bench(&args)?,
         Command::Evaluate(args) => evaluate::evaluate(&args)?,
         Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args)?,
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map_err(|e| Failure::output(&e))?,
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            rendered.map_err(|e| Failure::output(&e))?;
+            output::whole(&page)?;
+        }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "facelatch", &mut std::io::stdout())
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "facelatch", &mut script);
+            output::whole(&script)?;
         }
     }
     Ok(0)

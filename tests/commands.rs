@@ -1,0 +1,124 @@
+//! The commands beside the daemon, as a careful owner and their scripts use them.
+
+#[allow(dead_code)]
+mod house;
+
+use house::{House, repository};
+use std::{
+    fs,
+    process::{Output, Stdio},
+};
+
+/// A folder of the demo's people.
+fn demo(name: &str) -> String {
+    repository(&format!("demo/enrol/{name}")).display().to_string()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A pipe whose reader has gone.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let ben = demo("Ben");
+    let [a, b] = ["Alex/0.jpg", "Ben/0.jpg"].map(demo);
+    for (args, code) in [
+        (&["check-config"][..], 0),
+        (&["people"], 0),
+        (&["people", "--json"], 0),
+        (&["lock"], 0),
+        (&["doctor"], 0),
+        (&["man"], 0),
+        (&["completions", "bash"], 0),
+        (&["--help"], 0),
+        // Who asks for an answer gets it.
+        (&["verify", &a, &b], 1),
+        (&["identify", &b], 1),
+        (&["enroll", "Ben", "--from", &ben], 0),
+    ] {
+        let run = |out: Stdio| {
+            let mut command = match args[0] {
+                "man" | "completions" | "--help" => house.bare(args),
+                _ => house.command(args),
+            };
+            command.stdout(out).stderr(Stdio::piped()).output().unwrap()
+        };
+        let output = run(closed());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        if args[0] == "enroll" {
+            continue;
+        }
+        let output = run(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        assert_eq!(output.status.code(), Some(74), "{args:?}: {}", stderr(&output));
+        assert!(args[0] == "--help" || stderr(&output).contains("free some space"), "{args:?}");
+    }
+}
+
+#[test]
+fn one_bad_picture_is_named_and_passed_over() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::copy(demo("Alex/0.jpg"), path("b.jpg")).unwrap();
+    fs::write(path("a.jpg"), b"\xff\xd8 no picture").unwrap();
+    image::RgbImage::new(64, 64).save(path("c.png")).unwrap();
+    let enrolled = house.output(&["enroll", "Alex", "--from", &path("")]);
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    assert!(stdout(&enrolled).contains("1 pictures"), "{}", stdout(&enrolled));
+    for name in ["a.jpg", "c.png"] {
+        assert!(stderr(&enrolled).contains(name), "{}", stderr(&enrolled));
+    }
+    // Files and whole folders alike.
+    for named in [&[path("")][..], &[path("a.jpg"), path("b.jpg"), path("absent.jpg")]] {
+        let mut args = vec!["identify"];
+        args.extend(named.iter().map(String::as_str));
+        let found = house.output(&args);
+        assert_eq!(found.status.code(), Some(0), "{}", stderr(&found));
+        assert_eq!(stdout(&found).lines().count(), 1);
+        assert!(stdout(&found).contains("b.jpg: Alex") && stderr(&found).contains("a.jpg"));
+    }
+    let found = house.done(&["identify", "--json", &path("a.jpg"), &path("b.jpg")]);
+    let lines: Vec<serde_json::Value> =
+        found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines[0]["error"].is_string() && lines[1]["name"] == "Alex", "{found}");
+    // With nothing left there is no answer.
+    fs::remove_file(path("b.jpg")).unwrap();
+    for args in [&["enroll", "Ben", "--from", &path("")][..], &["identify", &path("")]] {
+        assert_eq!(house.output(args).status.code(), Some(65), "{args:?}");
+    }
+}
+
+#[test]
+fn who_is_known_but_not_let_in_is_said_to_be() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    house.done(&["people", "disable", "Alex"]);
+    let picture = demo("Alex/3.jpg");
+    assert!(house.done(&["identify", &picture]).contains("Alex, disabled"));
+    let json = house.done(&["identify", "--json", &picture]);
+    assert!(json.contains("\"disabled\":true"), "{json}");
+}
+
+#[test]
+fn before_the_first_run_the_log_says_when_it_begins() {
+    let house = House::new();
+    for args in [&["log"][..], &["log", "--verify"]] {
+        let output = house.output(args);
+        assert_eq!(output.status.code(), Some(66));
+        assert!(stderr(&output).contains("begins with the first"), "{}", stderr(&output));
+    }
+}
