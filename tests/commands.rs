@@ -122,3 +122,28 @@ fn before_the_first_run_the_log_says_when_it_begins() {
         assert!(stderr(&output).contains("begins with the first"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_configuration_is_checked_for_everything_at_once_and_locks_the_door_all_the_same() {
+    let house = House::new();
+    house.edit(
+        "lock = \"sim:\"",
+        "lock = \"sim:\"\npulse = \"2m\"\ncontact = \"rppal:5\"\ntamper = \"rppal:5\"",
+    );
+    for command in ["check-config", "run", "doctor"] {
+        let output = house.output(&[command]);
+        assert_eq!(output.status.code(), Some(78));
+        for words in ["2 things are wrong", "door.pulse is 120s", "door.contact and door.tamper"] {
+            assert!(stderr(&output).contains(words), "{command}: {}", stderr(&output));
+        }
+    }
+    assert!(house.done(&["lock"]).contains("locked"), "only its own line counts");
+    house.edit("lock = \"sim:\"", "lock = \"sin:\"");
+    assert_eq!(house.output(&["lock"]).status.code(), Some(78));
+    let house = House::new();
+    house.edit("[door]", "[recognition]\nleast_liveness = 0.5\n[door]");
+    let output = house.output(&["check-config", "--quiet"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("there is no liveness check yet"), "{}", stderr(&output));
+    house.done(&["check-config", "--elsewhere"]);
+}

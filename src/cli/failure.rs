@@ -157,7 +157,7 @@ impl Coded for ConfigError {
     fn code(&self) -> u8 {
         match self {
             Self::Read { .. } => NO_INPUT,
-            Self::Parse { .. } | Self::Policy { .. } => CONFIG,
+            Self::Parse { .. } | Self::Values { .. } => CONFIG,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     config::Config,
     decision::Millis,
     door::{BoundedLock, InputWiring},
+    files::give_to_owner_of,
     service::{
         Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, socket_path,
         stop_on_signals,
@@ -80,12 +81,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 /// The audit log; `None`, with the reason in the log, where it cannot be written.
 fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
     let folder = config.state.folder.join("audit");
-    let opened = fs::create_dir_all(&folder)
-        .map_err(|e| format!("{}: {e}", folder.display()))
-        .and_then(|()| {
-            AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
-                .map_err(|e| e.to_string())
-        });
+    let made = fs::create_dir_all(&folder)
+        .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?));
+    let opened = made.map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
+        AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
+            .map_err(|e| e.to_string())
+    });
     match opened {
         Ok(log) => {
             log::info!("audit log at {}", log.head());
@@ -111,6 +112,7 @@ fn log_what_holds(config: &Config, house: &House) {
         r.votes_of,
         r.votes_within.0
     );
+    config.lacks().iter().for_each(|lack| log::error!("{lack}"));
     log::warn!(
         "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
     );

@@ -112,6 +112,25 @@ impl Refusal {
 }
 
 impl Limits {
+    /// Every limit by its name.
+    pub fn values(&self) -> [(&'static str, f64); 13] {
+        [
+            ("least_eye_distance", self.least_eye_distance.into()),
+            ("most_outside", self.most_outside.into()),
+            ("most_landmarks_outside", self.most_landmarks_outside.into()),
+            ("least_brightness", self.least_brightness.into()),
+            ("most_brightness", self.most_brightness.into()),
+            ("most_dark", self.most_dark.into()),
+            ("most_bright", self.most_bright.into()),
+            ("least_contrast", self.least_contrast.into()),
+            ("least_sharpness", self.least_sharpness.into()),
+            ("most_roll", self.most_roll.into()),
+            ("most_yaw", self.most_yaw.into()),
+            ("most_pitch", self.most_pitch.into()),
+            ("most_misfit", self.most_misfit.into()),
+        ]
+    }
+
     /// Whether a face may be recognised, or the first thing to do about it. In an order in which each
     /// measure can be trusted once those before it have passed: a small face looks blurred, a dark one
     /// flat, and one turned away covered.
