@@ -4,6 +4,7 @@
 mod house;
 
 use house::{House, repository};
+use rustix::process::Signal;
 use std::fs;
 
 #[test]
@@ -33,9 +34,8 @@ fn the_daemon_watches_answers_and_ends_locked() {
     assert!(house.done(&["status"]).contains("people     2"));
     house.done(&["lockdown", "off"]);
 
+    house.signal(Signal::TERM);
     let daemon = house.daemon.as_mut().unwrap();
-    let pid = rustix::process::Pid::from_child(daemon);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(daemon.wait().unwrap().success(), "{}", house.log());
     house.daemon = None;
     assert!(house.log().contains("stopped, and locked"));
@@ -89,4 +89,30 @@ fn pictures_are_compared_and_the_exit_code_says_how() {
     assert_eq!(house.done(&["people", "--json"]).trim(), "[]");
     assert!(house.done(&["check-config"]).contains("pulse = \"3s\""));
     assert!(house.done(&["lock"]).contains("locked"));
+}
+
+#[test]
+fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_from_a_bad_one() {
+    let mut house = House::new();
+    house.start();
+    house.wait_for("watching the door");
+    house.done(&["lockdown", "on"]);
+    house.edit("[door]", "[recognition]\nthreshold = 0.7\n[door]\npulse = \"5s\"");
+    house.signal(Signal::HUP);
+    house.wait_for("threshold 0.7");
+    house.wait_for("by a restart only: door.pulse");
+    house.wait_for("the configuration was read again");
+    house.edit("threshold = 0.7", "threshold = 7.0");
+    house.signal(Signal::HUP);
+    house.wait_for(
+        "recognition.threshold is 7; choose a number from 0.01 to 1; the configuration stays",
+    );
+    house.edit("threshold = 7.0", "threshold = 0.7");
+    let status = house.done(&["status"]);
+    assert!(status.contains("lockdown   yes"), "what was under way goes on: {status}");
+    house.signal(Signal::TERM);
+    assert!(house.daemon.take().unwrap().wait().unwrap().success(), "{}", house.log());
+    let log = house.done(&["log", "--kind", "rules"]);
+    assert!(log.lines().count() == 1 && log.contains("threshold=0.7"), "{log}");
+    house.done(&["log", "--verify"]);
 }

@@ -46,8 +46,13 @@ pub fn wanted(config: &Config) -> Result<Wanted, Failure> {
 /// Both networks of a configuration.
 pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
     let models = &config.models;
-    let decoder = Decoder { threshold: models.least_detection, ..Decoder::default() };
-    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, config.quality)?)
+    let (decoder, limits) = (decoder(config), config.quality);
+    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, limits)?)
+}
+
+/// What counts as a face.
+pub fn decoder(config: &Config) -> Decoder {
+    Decoder { threshold: config.models.least_detection, ..Decoder::default() }
 }
 
 /// The hash that ties a gallery to the embedding network.

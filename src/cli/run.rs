@@ -4,16 +4,16 @@ use super::{
 };
 use crate::{
     camera::Pace,
-    config::Config,
+    config::{Config, listed},
     decision::Millis,
     door::{BoundedLock, InputWiring},
     files::give_to_owner_of,
     service::{
-        Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, socket_path,
-        stop_on_signals,
+        Clock, Daemon, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
+        hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 /// Watch the door: the daemon, in the foreground, as systemd runs it.
 #[derive(clap::Args)]
@@ -60,6 +60,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let inputs = any.then(|| wiring.open()).transpose()?;
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
+    let hangup = hang_up_on_signal()
+        .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
+    let mut rules = Reread { path: args.config.path().to_owned(), config: config.clone() };
     let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
     let mut systemd = Systemd::default();
     let daemon =
@@ -67,6 +70,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
             House::of(&gallery).map_err(|e| e.to_string())
         });
+    let daemon = daemon.reconfigured(hangup, move || rules.read());
     daemon.run(
         move || source.open(&wanted, Pace::Real),
         recogniser,
@@ -76,6 +80,39 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     )?;
     log::info!("stopped, and locked");
     Ok(())
+}
+
+/// The configuration that holds, to be read again.
+struct Reread {
+    path: PathBuf,
+    config: Config,
+}
+
+impl Reread {
+    /// What the file says now, as far as it can be taken over; why it cannot, and then all stays.
+    fn read(&mut self) -> Result<Rules, String> {
+        let read = Config::load(&self.path).map_err(|e| e.to_string())?;
+        let (next, waiting) = self.config.taking_over(read);
+        // What is new must also go together with what waits for a restart.
+        let faults = next.faults();
+        if !faults.is_empty() {
+            return Err(format!("{}: {}", self.path.display(), listed(&faults)));
+        }
+        if !waiting.is_empty() {
+            log::warn!(
+                "changed in the file, and taken over by a restart only: {}",
+                waiting.join(", ")
+            );
+        }
+        log_rules(&next);
+        let rules = Rules {
+            policy: next.policy(),
+            decoder: household::decoder(&next),
+            limits: next.quality,
+        };
+        self.config = next;
+        Ok(rules)
+    }
 }
 
 /// The audit log; `None`, with the reason in the log, where it cannot be written.
@@ -102,19 +139,23 @@ fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
 }
 
 fn log_what_holds(config: &Config, house: &House) {
+    log::info!("{} people enrolled", house.matcher().len());
+    log_rules(config);
+    config.lacks().iter().for_each(|lack| log::error!("{lack}"));
+    log::warn!(
+        "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
+    );
+}
+
+fn log_rules(config: &Config) {
     let r = &config.recognition;
     log::info!(
-        "{} people enrolled; threshold {}, margin {}, {} of {} frames within {:?}",
-        house.matcher().len(),
+        "threshold {}, margin {}, {} of {} frames within {:?}",
         r.threshold,
         r.margin,
         r.votes_needed,
         r.votes_of,
         r.votes_within.0
-    );
-    config.lacks().iter().for_each(|lack| log::error!("{lack}"));
-    log::warn!(
-        "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
     );
 }
 

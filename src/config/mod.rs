@@ -92,6 +92,36 @@ impl Config {
         Ok(only.door.lock)
     }
 
+    /// What a running daemon takes over of a file that was read again, and the keys that wait for a
+    /// restart: those of files, devices and lines that are open, and of the bound that guards the strike.
+    pub fn taking_over(&self, read: Self) -> (Self, Vec<&'static str>) {
+        let mut next = read.clone();
+        next.camera = self.camera.clone();
+        next.models.detector.clone_from(&self.models.detector);
+        next.models.embedding.clone_from(&self.models.embedding);
+        next.state = self.state.clone();
+        next.audit = self.audit.clone();
+        let door = self.door.clone();
+        (next.door.lock, next.door.contact) = (door.lock, door.contact);
+        (next.door.exit_button, next.door.tamper) = (door.exit_button, door.tamper);
+        (next.door.pulse, next.door.longest) = (door.pulse, door.longest);
+        let waiting = [
+            ("camera", next.camera != read.camera),
+            ("models.detector", next.models.detector != read.models.detector),
+            ("models.embedding", next.models.embedding != read.models.embedding),
+            ("state.folder", next.state != read.state),
+            ("audit", next.audit != read.audit),
+            ("door.lock", next.door.lock != read.door.lock),
+            ("door.contact", next.door.contact != read.door.contact),
+            ("door.exit_button", next.door.exit_button != read.door.exit_button),
+            ("door.tamper", next.door.tamper != read.door.tamper),
+            ("door.pulse", next.door.pulse != read.door.pulse),
+            ("door.longest", next.door.longest != read.door.longest),
+        ];
+        let waiting = waiting.into_iter().filter_map(|(key, waits)| waits.then_some(key)).collect();
+        (next, waiting)
+    }
+
     /// What the decision core goes by.
     pub fn policy(&self) -> Policy {
         let mut policy = Policy::default();
@@ -186,6 +216,21 @@ mod tests {
             }
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_running_daemon_takes_over_what_touches_nothing_open() {
+        let old = parse("").unwrap();
+        let text = "[door]\nlock = \"sim:\"\npulse = \"5s\"\ngrace = \"5s\"\n\
+                    [recognition]\nthreshold = 0.7\n[camera]\nfps = 5\n[models]\nleast_detection = 0.4";
+        let (next, waiting) = old.taking_over(parse(text).unwrap());
+        assert_eq!(waiting, ["camera", "door.lock", "door.pulse"]);
+        let mut expected = old.clone();
+        expected.recognition.threshold = 0.7;
+        expected.models.least_detection = 0.4;
+        expected.door.grace = Span(std::time::Duration::from_secs(5));
+        assert_eq!(next, expected);
+        assert_eq!(old.taking_over(old.clone()), (old.clone(), vec![]));
     }
 
     proptest! {

@@ -88,6 +88,11 @@ impl Recogniser {
         Ok(Self { detector, network, decoder, limits, tracker: Tracker::default() })
     }
 
+    /// Goes by another least score and other limits from the next frame on.
+    pub fn adjust(&mut self, decoder: Decoder, limits: Limits) {
+        (self.decoder, self.limits) = (decoder, limits);
+    }
+
     /// The embedding network.
     pub fn network(&self) -> &Network {
         &self.network

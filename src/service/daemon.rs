@@ -4,7 +4,8 @@ use super::{
 };
 use crate::{
     camera::{CameraError, FrameSource, Reopening, Seen as Look},
-    decision::{Command, Event, Millis},
+    decision::{Command, Event, Millis, Policy},
+    detect::{Decoder, Limits},
     door::{DoorError, InputEvent, InputKind, Inputs},
     gallery::Matcher,
     model::NetworkError,
@@ -13,7 +14,7 @@ use crate::{
 use std::{
     path::PathBuf,
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -61,7 +62,25 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     control: Option<PathBuf>,
     reload: Reload,
+    hangup: Arc<AtomicBool>,
+    reconfigure: Reconfigure,
+    /// What the eyes are to take over before their next look.
+    sight: Arc<Mutex<Option<(Decoder, Limits)>>>,
 }
+
+/// All that may change while the daemon runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// What the decision core goes by.
+    pub policy: Policy,
+    /// What counts as a face.
+    pub decoder: Decoder,
+    /// Which face is fit to be recognised.
+    pub limits: Limits,
+}
+
+/// Reads the configuration anew; why it cannot be used otherwise.
+type Reconfigure = Box<dyn FnMut() -> Result<Rules, String>>;
 
 /// Reads the household anew.
 type Reload = Box<dyn FnMut() -> Result<House, String>>;
@@ -71,7 +90,28 @@ impl Daemon {
     pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
         let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
         let nothing = || Err("this daemon has no gallery to read".to_owned());
-        Self { keeper, clock, matcher, stop, control: None, reload: Box::new(nothing) }
+        let unchanged = || Err("this daemon has no configuration to read".to_owned());
+        Self {
+            keeper,
+            clock,
+            matcher,
+            stop,
+            control: None,
+            reload: Box::new(nothing),
+            hangup: Arc::default(),
+            reconfigure: Box::new(unchanged),
+            sight: Arc::default(),
+        }
+    }
+
+    /// Also reads its rules by `reconfigure`, and the household, whenever `hangup` is set. Rules that cannot
+    /// be read leave the old ones in place; the strike and what is under way are never touched.
+    pub fn reconfigured(
+        self,
+        hangup: Arc<AtomicBool>,
+        reconfigure: impl FnMut() -> Result<Rules, String> + 'static,
+    ) -> Self {
+        Self { hangup, reconfigure: Box::new(reconfigure), ..self }
     }
 
     /// Also listens for requests at `socket`, and reads the household anew by `reload` when asked to.
@@ -130,6 +170,9 @@ impl Daemon {
         let mut told_time = None;
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
+            if self.hangup.swap(false, Ordering::Relaxed) {
+                self.take_over_rules(now);
+            }
             if told_time.is_none_or(|at| now.since(at) >= HEARTBEAT) {
                 self.keeper.tell(Event::Clock(self.clock.local()), now);
                 self.keeper.try_again(now);
@@ -179,6 +222,24 @@ impl Daemon {
         let _ = answer.try_send(Answer { done, text, status });
     }
 
+    fn take_over_rules(&mut self, now: Millis) {
+        let rules = (self.reconfigure)().and_then(|rules| {
+            self.keeper.set_policy(rules.policy, now).map_err(|e| e.to_string())?;
+            Ok((rules.decoder, rules.limits))
+        });
+        match rules {
+            Ok(sight) => {
+                *self.sight.lock().unwrap_or_else(|e| e.into_inner()) = Some(sight);
+                log::info!("the configuration was read again");
+            }
+            Err(why) => log::error!("{why}; the configuration stays as it was"),
+        }
+        match self.reload_house() {
+            (true, people) => log::info!("the gallery was read again: {people}"),
+            (false, why) => log::error!("{why}; the household stays as it was"),
+        }
+    }
+
     fn reload_house(&mut self) -> (bool, String) {
         match (self.reload)() {
             Ok(house) => {
@@ -196,10 +257,14 @@ impl Daemon {
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
-        let matcher = Arc::clone(&self.matcher);
+        let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
         thread::spawn(move || {
             let mut camera = Reopening::new(cameras);
             while !stop.load(Ordering::Relaxed) {
+                let adjusted = sight.lock().unwrap_or_else(|e| e.into_inner()).take();
+                if let Some((decoder, limits)) = adjusted {
+                    recogniser.adjust(decoder, limits);
+                }
                 let looked = look(&mut camera, &mut recogniser, &matcher, &clock, &sender);
                 if let Err(error) = looked {
                     let _ = sender.send(Message::Failed(error));
@@ -291,6 +356,16 @@ where
     }
     let _ = sender.send(Message::Frame);
     Ok(())
+}
+
+/// A flag that SIGHUP sets.
+///
+/// # Errors
+/// The handler cannot be installed.
+pub fn hang_up_on_signal() -> std::io::Result<Arc<AtomicBool>> {
+    let hangup = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))?;
+    Ok(hangup)
 }
 
 /// A flag that SIGINT and SIGTERM set.

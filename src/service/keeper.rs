@@ -134,6 +134,19 @@ impl Keeper {
         self.house = house;
     }
 
+    /// Goes by other rules from now on, and records that first; the strike, its pulse and a lockout stay as
+    /// they are.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; the old rules stay then.
+    pub fn set_policy(&mut self, policy: Policy, now: Millis) -> Result<(), PolicyError> {
+        policy.check()?;
+        self.write([entry::of_rules(&policy)], now);
+        self.core.set_policy(policy)?;
+        self.policy = policy;
+        Ok(())
+    }
+
     /// How things stand.
     pub fn status(&self) -> Status {
         Status {

@@ -77,6 +77,11 @@ impl House {
         self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
     }
 
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(self.daemon.as_ref().unwrap());
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("daemon.log")).unwrap()
     }
