@@ -65,10 +65,14 @@ pub fn model_hash(contract: &Contract) -> Result<ModelHash, Failure> {
     })
 }
 
+/// Where a configuration has its gallery.
+pub fn gallery_path(config: &Config) -> PathBuf {
+    config.state.folder.join("gallery.redb")
+}
+
 /// The gallery of a configuration; an empty one is made where there is none and `create` says so.
 pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Gallery, Failure> {
-    let folder = &config.state.folder;
-    let (path, key_file) = (folder.join("gallery.redb"), folder.join("gallery.key"));
+    let path = gallery_path(config);
     if !create && !path.exists() {
         let text = format!(
             "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --from FOLDER`",
@@ -76,25 +80,31 @@ pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Galler
         );
         return Err(Failure::new(super::code::NO_INPUT, &text));
     }
-    let key = match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
-        Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
-            Key::from_credential(&folder)?
-        }
-        // A new key would not open an old gallery, and hide that the old one is lost.
-        _ if path.exists() && !key_file.exists() => {
-            let text = format!(
-                "{}: the gallery's key is not there; bring it back, or remove gallery.redb and enrol \
-                 everybody again",
-                key_file.display()
-            );
-            return Err(Failure::new(super::code::NO_INPUT, &text));
-        }
-        _ => Key::load_or_create(&key_file)?,
-    };
+    let key = key(config)?;
     if create && !path.exists() {
         return Ok(Gallery::create(&path, key, model)?);
     }
     Ok(Gallery::open(&path, key, model)?)
+}
+
+/// The gallery's key; a new one is made where there is no gallery yet.
+pub fn key(config: &Config) -> Result<Key, Failure> {
+    let file = config.state.folder.join("gallery.key");
+    match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
+        Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
+            Ok(Key::from_credential(&folder)?)
+        }
+        // A new key would not open an old gallery, and hide that the old one is lost.
+        _ if gallery_path(config).exists() && !file.exists() => {
+            let text = format!(
+                "{}: the gallery's key is not there; bring it back, or move gallery.redb away and \
+                 restore a backup (`facelatch people import`) or enrol everybody again",
+                file.display()
+            );
+            Err(Failure::new(super::code::NO_INPUT, &text))
+        }
+        _ => Ok(Key::load_or_create(&file)?),
+    }
 }
 
 /// The files of a folder, by name.
