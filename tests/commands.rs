@@ -147,3 +147,82 @@ fn a_configuration_is_checked_for_everything_at_once_and_locks_the_door_all_the_
     assert!(stderr(&output).contains("there is no liveness check yet"), "{}", stderr(&output));
     house.done(&["check-config", "--elsewhere"]);
 }
+
+#[test]
+fn whoever_stands_before_the_camera_is_led_and_enrolled() {
+    let house = House::new();
+    // The demo's evening: Alex is the first to come, and the others are not Alex.
+    let enrolled = house.output(&["enroll", "Alex", "--camera"]);
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    for words in ["good, that is picture 1", "turn your head", "not taken"] {
+        assert!(stderr(&enrolled).contains(words), "no {words} in {}", stderr(&enrolled));
+    }
+    assert!(house.done(&["identify", &demo("Alex/3.jpg")]).contains("Alex"));
+    assert_eq!(house.output(&["identify", &demo("Ben/3.jpg")]).status.code(), Some(1));
+    // The same face under another name would be two people whom the door cannot tell apart.
+    let again = house.output(&["enroll", "Eve", &format!("--camera=dir:{}@1", demo("Alex"))]);
+    assert_eq!(again.status.code(), Some(65));
+    assert!(stderr(&again).contains("looks like person 0"), "{}", stderr(&again));
+    let empty = tempfile::tempdir().unwrap();
+    image::RgbImage::new(64, 64).save(empty.path().join("a.png")).unwrap();
+    let nobody =
+        house.output(&["enroll", "Eve", &format!("--camera=dir:{}", empty.path().display())]);
+    assert_eq!(nobody.status.code(), Some(65));
+    assert!(stderr(&nobody).contains("only 0 of 2"), "{}", stderr(&nobody));
+    assert_eq!(house.output(&["enroll", "Eve"]).status.code(), Some(64), "neither is no way");
+}
+
+#[test]
+fn a_backup_brings_everybody_back_and_nothing_else_does() {
+    let house = House::new();
+    let path = |name: &str| house.folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    house.done(&["people", "schedule", "Alex", "Mon-Fri 08:00-18:00"]);
+    let before = house.done(&["people", "--json"]);
+    let said = house.done(&["people", "export", &text("backup")]);
+    assert!(said.contains("1 people") && said.contains("keep the two apart"), "{said}");
+    let taken = house.output(&["people", "import", &text("backup")]);
+    assert!(stderr(&taken).contains("is left alone"), "{}", stderr(&taken));
+    for file in ["gallery.redb", "gallery.key"] {
+        fs::remove_file(path(file)).unwrap();
+    }
+    let missing = house.output(&["people", "import", &text("backup"), "--key", &text("none")]);
+    assert_eq!(missing.status.code(), Some(66));
+    fs::write(path("other.key"), [7; 32]).unwrap();
+    let wrong = house.output(&["people", "import", &text("backup"), "--key", &text("other.key")]);
+    assert!(stderr(&wrong).contains("under another key"), "{}", stderr(&wrong));
+    assert!(!path("gallery.redb").exists());
+    house.done(&["people", "import", &text("backup")]);
+    assert_eq!(house.done(&["people", "--json"]), before);
+    assert!(house.done(&["identify", &demo("Alex/3.jpg")]).contains("Alex"));
+}
+
+#[test]
+fn pictures_are_sorted_by_who_is_in_them_and_a_threshold_is_found_for_the_household() {
+    let house = House::new();
+    let groups = house.done(&["cluster", "--json", &demo("")]);
+    let groups: Vec<serde_json::Value> = serde_json::from_str(&groups).unwrap();
+    let names: Vec<String> = groups
+        .iter()
+        .map(|group| {
+            let pictures = group["pictures"].as_array().unwrap();
+            let mut names: Vec<&str> =
+                pictures.iter().map(|p| p.as_str().unwrap().split('/').next().unwrap()).collect();
+            names.dedup();
+            names.join("+")
+        })
+        .collect();
+    assert_eq!(names.len(), 2, "{groups:?}");
+    assert!(names.contains(&"Alex".to_owned()) && names.contains(&"Ben".to_owned()), "{names:?}");
+    let listed = house.done(&["cluster", &demo("Alex")]);
+    assert!(listed.contains("1 people at a threshold of 0.66"), "{listed}");
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let plot = house.folder.path().join("plot").display().to_string();
+    let tuned = house.output(&["tune", "--strangers", &demo("Ben"), "--json", "--plot", &plot]);
+    assert!(stderr(&tuned).contains("cannot measure a rate of 0.001"), "{}", stderr(&tuned));
+    let found: serde_json::Value = serde_json::from_slice(&tuned.stdout).unwrap();
+    assert_eq!((&found["people"], &found["suggested"]["tar"]), (&1.into(), &1.0.into()), "{found}");
+    assert!(fs::metadata(format!("{plot}.png")).is_ok());
+    assert!(house.done(&["tune", "--strangers", &demo("Ben")]).contains("suggested"));
+}

@@ -5,6 +5,7 @@
 
 mod bench;
 mod check_config;
+mod cluster;
 mod compare;
 mod control;
 mod demo;
@@ -19,6 +20,7 @@ mod log;
 mod output;
 mod people;
 mod run;
+mod tune;
 
 pub use evaluate::Measure;
 pub use failure::{Failure, code};
@@ -45,6 +47,8 @@ enum Command {
     People(people::Args),
     Verify(compare::Verify),
     Identify(compare::Identify),
+    Cluster(cluster::Args),
+    Tune(tune::Args),
     Status(control::Status),
     Unlock(control::Unlock),
     Lockdown(control::Lockdown),
@@ -108,6 +112,8 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Enroll(args) => enroll::enroll(&args)?,
         Command::People(args) => people::people(&args)?,
+        Command::Cluster(args) => cluster::cluster(&args)?,
+        Command::Tune(args) => tune::tune(&args)?,
         Command::Status(args) => control::status(&args)?,
         Command::Unlock(args) => control::unlock(&args)?,
         Command::Lockdown(args) => control::lockdown(&args)?,
