@@ -5,7 +5,10 @@ mod house;
 
 use house::{House, repository};
 use rustix::process::Signal;
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 #[test]
 fn the_daemon_watches_answers_and_ends_locked() {
@@ -115,4 +118,39 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_from_a_bad_one
     let log = house.done(&["log", "--kind", "rules"]);
     assert!(log.lines().count() == 1 && log.contains("threshold=0.7"), "{log}");
     house.done(&["log", "--verify"]);
+}
+
+/// Kilobytes of a process in memory, now and at most.
+fn memory(pid: u32) -> [u64; 2] {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    ["VmRSS:", "VmHWM:"].map(|key| {
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    })
+}
+
+#[test]
+#[ignore = "measures: cargo test --release --test daemon memory_and_time -- --ignored --nocapture"]
+fn memory_and_time_from_start_to_ready() {
+    let mut measured = Vec::new();
+    for _ in 0..5 {
+        let mut house = House::new();
+        let alex = repository("demo/enrol/Alex").display().to_string();
+        house.done(&["enroll", "Alex", "--from", &alex]);
+        let begun = Instant::now();
+        house.start();
+        while !house.log().contains("watching the door") {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", house.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+        let ready = begun.elapsed();
+        // By then it has seen a visitor, let them in and locked again.
+        house.wait_for("strike released");
+        thread::sleep(Duration::from_secs(1));
+        let [now, most] = memory(house.daemon.as_ref().unwrap().id());
+        println!("ready after {ready:.0?}; {now} KiB in memory, {most} KiB at most");
+        measured.push((ready, now, most));
+    }
+    // A guard against the day it doubles; docs/deploy.md has what was measured.
+    assert!(measured.iter().all(|(_, now, _)| *now < 128 << 10), "{measured:?}");
 }

@@ -173,6 +173,10 @@ impl Keeper {
     }
 
     fn carry_out(&mut self, actions: Actions, now: Millis) {
+        // Most frames decide nothing, and cost no more than that.
+        if actions.is_empty() {
+            return;
+        }
         let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
         let recorded = self.write(entries, now);
         for action in actions {
