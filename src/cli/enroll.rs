@@ -4,14 +4,14 @@ use super::{
     output::say,
 };
 use crate::{
-    camera::{CameraError, Pace, Source},
+    camera::{CameraError, FrameSource, Pace, Source},
     config::Config,
     embed::{Embedding, Score},
     gallery::{
         Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_same, check_stranger,
     },
     pipeline::{Advice, Guide, Recogniser, Step},
-    service::{Request, ask, socket_path, wall},
+    service::{Borrowed, Request, ask, socket_path, wall},
 };
 use std::{
     io::{self, Write},
@@ -45,7 +45,7 @@ struct Samples {
     /// A folder of pictures, each with the person's face
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
-    /// Before the configuration's camera, or another: v4l:DEVICE, or a replay, dir:FOLDER@FPS or y4m:FILE
+    /// Before the configuration's camera, which a running daemon lends, or another: v4l:DEVICE, or a replay, dir:FOLDER@FPS or y4m:FILE
     #[arg(long, value_name = "SOURCE", num_args = 0..=1, require_equals = true)]
     camera: Option<Option<Source>>,
 }
@@ -62,8 +62,8 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
     let samples = match (&args.samples.from, &args.samples.camera) {
         (Some(folder), _) => samples(&recogniser, folder)?,
         (None, camera) => {
-            let source = camera.clone().flatten().unwrap_or_else(|| config.camera.source.clone());
-            guided(&config, &recogniser, &source)?
+            let mut camera = open(&config, camera.as_ref().and_then(Option::as_ref))?;
+            guided(&config, &recogniser, &mut *camera)?
         }
     };
     let threshold = config.recognition.threshold;
@@ -105,10 +105,8 @@ pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>,
 fn guided(
     config: &Config,
     recogniser: &Recogniser,
-    source: &Source,
+    camera: &mut dyn FrameSource,
 ) -> Result<Vec<Embedding>, Failure> {
-    // A replay need not be waited for: its frames have their times.
-    let mut camera = source.open(&wanted(config)?, Pace::Fast).map_err(|e| busy(config, e))?;
     let mut guide = Guide::new(Score(config.recognition.threshold * AGREEMENT));
     let mut prompt = Prompt::default();
     loop {
@@ -136,19 +134,15 @@ fn guided(
     Ok(samples)
 }
 
-/// Why the camera cannot be opened; the daemon is the first that comes to mind.
-fn busy(config: &Config, error: CameraError) -> Failure {
-    let failure = Failure::from(error);
-    match ask(&socket_path(&config.state.folder), &Request::Status) {
-        Ok(_) => Failure::new(
-            failure.code,
-            &format!(
-                "{} (facelatch is running and holds it: `systemctl stop facelatch` while you enrol)",
-                failure.message
-            ),
-        ),
-        Err(_) => failure,
+/// The camera that was named, or the configuration's: where the daemon runs and has it, by the daemon.
+fn open(config: &Config, named: Option<&Source>) -> Result<Box<dyn FrameSource>, Failure> {
+    let socket = socket_path(&config.state.folder);
+    if named.is_none() && ask(&socket, &Request::Status).is_ok() {
+        return Ok(Box::new(Borrowed::new(&socket)));
     }
+    // A replay need not be waited for: its frames have their times.
+    let source = named.unwrap_or(&config.camera.source);
+    Ok(source.open(&wanted(config)?, Pace::Fast)?)
 }
 
 /// What the person is told, no faster than it can be read.

@@ -1,9 +1,9 @@
 use super::{
-    Clock, House, Keeper, News,
+    Clock, House, Keeper, News, Peek,
     control::{Answer, Asked, Request, listen},
 };
 use crate::{
-    camera::{CameraError, FrameSource, Reopening, Seen as Look},
+    camera::{CameraError, Frame, FrameSource, Reopening, Seen as Look},
     decision::{Command, Event, Millis, Policy},
     detect::{Decoder, Limits},
     door::{DoorError, InputEvent, InputKind, Inputs},
@@ -66,6 +66,7 @@ pub struct Daemon {
     reconfigure: Reconfigure,
     /// What the eyes are to take over before their next look.
     sight: Arc<Mutex<Option<(Decoder, Limits)>>>,
+    peek: Peek,
 }
 
 /// All that may change while the daemon runs.
@@ -101,6 +102,7 @@ impl Daemon {
             hangup: Arc::default(),
             reconfigure: Box::new(unchanged),
             sight: Arc::default(),
+            peek: Peek::default(),
         }
     }
 
@@ -147,7 +149,7 @@ impl Daemon {
         if let Some(path) = &self.control {
             let sender = sender.clone();
             let ask = move |asked| sender.try_send(Message::Asked(asked)).is_ok();
-            if let Err(e) = listen(path, ask) {
+            if let Err(e) = listen(path, self.peek.clone(), ask) {
                 log::error!(
                     "{}: {e}; `facelatch status` and `unlock` will not work",
                     path.display()
@@ -216,10 +218,12 @@ impl Daemon {
                 (true, text.to_owned())
             }
             Request::Reload => self.reload_house(),
+            // Frames are lent without asking here.
+            Request::Frame => (false, "no frame".to_owned()),
         };
         let status = Some(self.keeper.status());
         // Whoever asked may have gone.
-        let _ = answer.try_send(Answer { done, text, status });
+        let _ = answer.try_send(Answer { done, text, status, frame: None });
     }
 
     fn take_over_rules(&mut self, now: Millis) {
@@ -258,6 +262,7 @@ impl Daemon {
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
         let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
+        let mut lending = Lending { peek: self.peek.clone(), lent: false };
         thread::spawn(move || {
             let mut camera = Reopening::new(cameras);
             while !stop.load(Ordering::Relaxed) {
@@ -265,7 +270,8 @@ impl Daemon {
                 if let Some((decoder, limits)) = adjusted {
                     recogniser.adjust(decoder, limits);
                 }
-                let looked = look(&mut camera, &mut recogniser, &matcher, &clock, &sender);
+                let looked =
+                    look(&mut camera, &mut recogniser, &matcher, &mut lending, &clock, &sender);
                 if let Err(error) = looked {
                     let _ = sender.send(Message::Failed(error));
                     return;
@@ -301,6 +307,26 @@ impl Daemon {
     }
 }
 
+/// Frames that go to an enrolment instead of to the door.
+struct Lending {
+    peek: Peek,
+    lent: bool,
+}
+
+impl Lending {
+    fn lends(&mut self, frame: &Frame) -> bool {
+        let lends = self.peek.offer(frame);
+        match (std::mem::replace(&mut self.lent, lends), lends) {
+            (false, true) => {
+                log::warn!("somebody is being enrolled: no face opens the door meanwhile")
+            }
+            (true, false) => log::info!("the enrolment is over: watching for faces again"),
+            _ => {}
+        }
+        lends
+    }
+}
+
 /// Whether this is the exit button's first report, and says that it is pressed.
 fn first_press(kind: InputKind, known: &mut bool) -> bool {
     let InputKind::RequestToExit { pressed } = kind else { return false };
@@ -321,6 +347,7 @@ fn look<F>(
     camera: &mut Reopening<F>,
     recogniser: &mut Recogniser,
     matcher: &RwLock<Arc<Matcher>>,
+    lending: &mut Lending,
     clock: &Clock,
     sender: &SyncSender<Message>,
 ) -> Result<(), DaemonError>
@@ -348,6 +375,11 @@ where
             return Ok(());
         }
     };
+    if lending.lends(&frame) {
+        say(Event::NoFace);
+        let _ = sender.send(Message::Frame);
+        return Ok(());
+    }
     let now = clock.now();
     let matcher = Arc::clone(&matcher.read().unwrap_or_else(|e| e.into_inner()));
     let seen = recogniser.look(&frame.pixels, now, &matcher)?;
