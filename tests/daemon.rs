@@ -73,6 +73,32 @@ fn what_it_cannot_work_with_ends_it_with_a_reason_and_a_code() {
 }
 
 #[test]
+fn a_network_that_answers_otherwise_than_it_did_guards_no_door() {
+    let house = House::new();
+    let model = |name: &str| repository(&format!("models/embedding-int8.{name}"));
+    let copy = |name: &str| house.folder.path().join(format!("copy.{name}"));
+    fs::copy(model("onnx"), copy("onnx")).unwrap();
+    house.edit(&model("onnx").display().to_string(), &copy("onnx").display().to_string());
+    let doctor = String::from_utf8(house.output(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains("without known answers"), "{doctor}");
+    let known = fs::read_to_string(model("known.json")).unwrap();
+    let mut known: Vec<Vec<f32>> = serde_json::from_str(&known).unwrap();
+    known[0].iter_mut().for_each(|value| *value = -*value);
+    for (text, words) in [
+        (serde_json::to_string(&known).unwrap(), "answers otherwise"),
+        ("[]".to_owned(), "it is empty"),
+        ("[[1.0]]".to_owned(), "no known answers"),
+    ] {
+        fs::write(copy("known.json"), text).unwrap();
+        let output = house.output(&["run"]);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(65), "{error}");
+        assert!(error.contains(words), "{error}");
+        assert_eq!(house.output(&["doctor"]).status.code(), Some(78));
+    }
+}
+
+#[test]
 fn pictures_are_compared_and_the_exit_code_says_how() {
     let house = House::new();
     let path = |name: &str| repository(&format!("demo/enrol/{name}.jpg")).display().to_string();

@@ -3,7 +3,7 @@ use super::{
     household::{self, ConfigArg},
     output::{even_if_closed, say},
 };
-use crate::{camera::Pace, config::Config, service::House};
+use crate::{camera::Pace, config::Config, embed::check_known, service::House};
 use std::path::Path;
 
 /// Try everything that the daemon needs, one after another, and say what to do about what fails.
@@ -45,8 +45,14 @@ pub fn doctor(args: &Args) -> Result<(), Failure> {
 fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     let recogniser = household::recogniser(config);
     let model = recogniser.as_ref().ok().map(|r| household::model_hash(r.network().contract()));
-    let mut checks =
-        vec![("networks", recogniser.map(|r| r.network().contract().backbone.clone()))];
+    let networks = recogniser.and_then(|recogniser| {
+        let name = &recogniser.network().contract().backbone;
+        Ok(match check_known(recogniser.network(), &config.models.embedding)? {
+            Some(score) => format!("{name}, its known answer to {:.4}", score.0),
+            None => format!("{name}, without known answers to check it by"),
+        })
+    });
+    let mut checks = vec![("networks", networks)];
     if let Some(Ok(model)) = model {
         let gallery = household::gallery(config, model, false);
         let people = gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len())));

@@ -2,6 +2,7 @@ use crate::{
     camera::CameraError,
     config::ConfigError,
     door::DoorError,
+    embed::KnownError,
     evaluate::{
         DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
     },
@@ -96,6 +97,16 @@ impl Coded for NetworkError {
             Self::Read { .. } => NO_INPUT,
             Self::Contract { .. } | Self::Unusable { .. } => DATA,
             Self::CropSize(..) | Self::Run(_) | Self::Output(_) => SOFTWARE,
+        }
+    }
+}
+
+impl Coded for KnownError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Read { .. } => NO_INPUT,
+            Self::Broken { .. } | Self::Differs { .. } => DATA,
+            Self::Network(e) => e.code(),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::{
     config::{Config, listed},
     decision::Millis,
     door::{BoundedLock, InputWiring},
+    embed::check_known,
     files::give_to_owner_of,
+    pipeline::Recogniser,
     service::{
         Clock, Daemon, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
         hang_up_on_signal, socket_path, stop_on_signals,
@@ -31,6 +33,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
     let recogniser = household::recogniser(&config)?;
+    check_network(&config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
     let gallery = household::gallery(&config, model, true)?;
     let house = House::of(&gallery)?;
@@ -79,6 +82,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         &mut || systemd.alive(),
     )?;
     log::info!("stopped, and locked");
+    Ok(())
+}
+
+/// Nothing is ready before the network gives the answer that it gave when it was measured.
+fn check_network(config: &Config, recogniser: &Recogniser) -> Result<(), Failure> {
+    let path = &config.models.embedding;
+    match check_known(recogniser.network(), path)? {
+        Some(score) => log::info!("the network gives its known answer (cosine {:.4})", score.0),
+        None => log::warn!("{}: no known answers beside it to check it by", path.display()),
+    }
     Ok(())
 }
 
