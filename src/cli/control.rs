@@ -81,6 +81,8 @@ pub fn reload(state: &std::path::Path) {
     match ask(&path, &Request::Reload) {
         Ok(Answer { done: true, .. }) => {}
         Ok(answer) => log::warn!("the daemon has not taken the change over: {}", answer.text),
+        // The socket of a daemon that has ended.
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {}
         Err(e) => log::warn!("the daemon has not been told ({e}); restart it"),
     }
 }

@@ -75,7 +75,7 @@ pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Galler
     let path = gallery_path(config);
     if !create && !path.exists() {
         let text = format!(
-            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --from FOLDER`",
+            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --camera`",
             path.display()
         );
         return Err(Failure::new(super::code::NO_INPUT, &text));
@@ -97,8 +97,9 @@ pub fn key(config: &Config) -> Result<Key, Failure> {
         // A new key would not open an old gallery, and hide that the old one is lost.
         _ if gallery_path(config).exists() && !file.exists() => {
             let text = format!(
-                "{}: the gallery's key is not there; bring it back, or move gallery.redb away and \
-                 restore a backup (`facelatch people import`) or enrol everybody again",
+                "{}: the gallery's key is not there; bring it back (if systemd gives it to the daemon as a \
+                 credential, give it to this command as well), or move gallery.redb away and restore a backup \
+                 (`facelatch people import`) or enrol everybody again",
                 file.display()
             );
             Err(Failure::new(super::code::NO_INPUT, &text))
