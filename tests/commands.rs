@@ -234,3 +234,19 @@ fn pictures_are_sorted_by_who_is_in_them_and_a_threshold_is_found_for_the_househ
     assert!(fs::metadata(format!("{plot}.png")).is_ok());
     assert!(house.done(&["tune", "--strangers", &demo("Ben")]).contains("suggested"));
 }
+
+#[test]
+fn a_person_has_eight_templates_and_nobody_poses_for_nothing() {
+    let house = House::new();
+    let alex = demo("Alex");
+    let early = house.output(&["enroll", "Alex", "--add", "--camera"]);
+    assert!(stderr(&early).contains("leave out --add"), "{}", stderr(&early));
+    assert!(!stderr(&early).contains("look into the camera"), "{}", stderr(&early));
+    assert!(house.done(&["enroll", "Alex", "--from", &alex]).contains("5 pictures"));
+    let added = house.output(&["enroll", "Alex", "--add", "--from", &alex]);
+    assert!(stdout(&added).contains("3 pictures"), "{}", stdout(&added));
+    assert!(stderr(&added).contains("the last 2 are left out"), "{}", stderr(&added));
+    let full = house.output(&["enroll", "Alex", "--add", "--camera"]);
+    assert_eq!(full.status.code(), Some(65));
+    assert!(stderr(&full).contains("has 8 templates"), "{}", stderr(&full));
+}

@@ -57,8 +57,10 @@ const AGREEMENT: f32 = 0.6;
 pub fn enroll(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
-    let mut gallery = gallery(&config, model_hash(recogniser.network().contract())?, true)?;
+    let model = model_hash(recogniser.network().contract())?;
     let name = Name::new(&args.name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
+    // Before anybody poses for nothing; and closed meanwhile, as the daemon may want to read it.
+    Place::of(&gallery(&config, model, true)?, &name, args.add)?;
     let samples = match (&args.samples.from, &args.samples.camera) {
         (Some(folder), _) => samples(&recogniser, folder)?,
         (None, camera) => {
@@ -66,11 +68,12 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
             guided(&config, &recogniser, &mut *camera)?
         }
     };
+    let mut gallery = gallery(&config, model, true)?;
     let threshold = config.recognition.threshold;
-    let added = add(&mut gallery, &name, &samples, threshold, args.add)?;
+    let (added, count) = add(&mut gallery, &name, &samples, threshold, args.add)?;
     drop(gallery);
     super::control::reload(&config.state.folder);
-    say!("{name} is person {added}, with {} pictures taken in", samples.len())
+    say!("{name} is person {added}, with {count} pictures taken in")
 }
 
 /// The embeddings of a folder's pictures. What cannot be read or is not fit is named and left out; it is
@@ -97,7 +100,6 @@ pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>,
             &format!("{folder}: no picture in it is fit to enrol from"),
         ));
     }
-    samples.truncate(MAX_TEMPLATES);
     Ok(samples)
 }
 
@@ -173,37 +175,64 @@ impl Prompt {
     }
 }
 
-/// Checks the samples and enrols, or adds to who is enrolled.
+/// Where samples of a name go.
+struct Place {
+    /// The person who has the name already.
+    own: Option<PersonId>,
+    /// How many more templates they may have.
+    room: usize,
+}
+
+impl Place {
+    fn of(gallery: &Gallery, name: &Name, to_existing: bool) -> Result<Self, Failure> {
+        let known = gallery.list()?.into_iter().find(|person| person.name.reads_like(name));
+        let problem = match (&known, to_existing) {
+            (None, false) => return Ok(Self { own: None, room: MAX_TEMPLATES }),
+            (Some(person), true) if person.templates < MAX_TEMPLATES => {
+                let room = MAX_TEMPLATES - person.templates;
+                return Ok(Self { own: Some(person.id), room });
+            }
+            (None, true) => "is not enrolled; leave out --add".to_owned(),
+            (Some(_), true) => format!(
+                "has {MAX_TEMPLATES} templates, as many as there may be; start over after `facelatch \
+                 people remove`"
+            ),
+            (Some(_), false) => {
+                "is enrolled already; add pictures with --add, or start over after \
+                                 `facelatch people remove`"
+                    .to_owned()
+            }
+        };
+        Err(Failure::new(code::DATA, &format!("{name} {problem}")))
+    }
+}
+
+/// Checks the samples and enrols, or adds to who is enrolled, as many as there is room for. Who it is, and
+/// how many samples were taken in.
 pub fn add(
     gallery: &mut Gallery,
     name: &Name,
     samples: &[Embedding],
     threshold: f32,
     to_existing: bool,
-) -> Result<PersonId, Failure> {
-    let known = gallery.list()?.into_iter().find(|person| person.name.reads_like(name));
+) -> Result<(PersonId, usize), Failure> {
+    let Place { own, room } = Place::of(gallery, name, to_existing)?;
+    let (samples, surplus) = samples.split_at(samples.len().min(room));
+    if !surplus.is_empty() {
+        log::warn!("the last {} are left out: there is room for {room}", surplus.len());
+    }
     let unfit = |e: crate::gallery::EnrolmentError| Failure::new(code::DATA, &e.to_string());
     let agreement = Score(threshold * AGREEMENT);
     check_agreement(samples, agreement).map_err(unfit)?;
-    if known.is_some() && !to_existing {
-        let text = format!(
-            "{name} is enrolled already; add pictures with --add, or start over after \
-             `facelatch people remove`"
-        );
-        return Err(Failure::new(code::DATA, &text));
-    }
-    let own = known.as_ref().filter(|_| to_existing).map(|person| person.id);
     let matcher = gallery.matcher()?;
     check_stranger(samples, &matcher, own, Score(threshold)).map_err(unfit)?;
-    match own {
+    let id = match own {
         Some(id) => {
             check_same(samples, &matcher, id, agreement).map_err(unfit)?;
             gallery.add_templates(id, samples)?;
-            Ok(id)
+            id
         }
-        None if to_existing => {
-            Err(Failure::new(code::DATA, &format!("{name} is not enrolled; leave out --add")))
-        }
-        None => Ok(gallery.enrol(name, samples, wall())?),
-    }
+        None => gallery.enrol(name, samples, wall())?,
+    };
+    Ok((id, samples.len()))
 }

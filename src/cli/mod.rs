@@ -69,7 +69,8 @@ enum Command {
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 done, 64 wrong
-/// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in the software, 73 or 74 cannot write.
+/// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in
+/// the software, 73 or 74 cannot write, 78 a configuration that cannot work.
 ///
 /// What `RUST_LOG` lets through is logged to standard error; warnings are unless it says otherwise,
 /// and what `run` does.

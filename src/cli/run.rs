@@ -32,6 +32,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // The strike first: whatever fails later, it is locked.
     let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
+    // Before anything takes time: until then a hangup ends the program.
+    let hangup = hang_up_on_signal()
+        .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let recogniser = household::recogniser(&config)?;
     check_network(&config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
@@ -62,8 +65,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     };
     let inputs = any.then(|| wiring.open()).transpose()?;
     let stop = stop_on_signals()
-        .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
-    let hangup = hang_up_on_signal()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let mut rules = Reread { path: args.config.path().to_owned(), config: config.clone() };
     let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
