@@ -5,26 +5,13 @@
 
 use facelatch::{
     detect::{Decoder, Detector},
-    embed::{Embedding, Network},
+    embed::{Embedding, Network, check_known, pattern},
 };
 use image::{Rgb, RgbImage};
 use std::{fs, path::PathBuf};
 
 fn models(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("models").join(name)
-}
-
-/// A picture that any program can draw again: a light oval on a coloured ramp.
-fn pattern(size: u32, turn: u32) -> RgbImage {
-    RgbImage::from_fn(size, size, |x, y| {
-        let (dx, dy) = (x as i32 * 2 - size as i32, y as i32 * 2 - size as i32);
-        let inside = dx * dx * 3 + dy * dy * 2 < (size * size * 2) as i32;
-        let ramp = |v: u32| (v * 255 / size) as u8;
-        match inside {
-            true => Rgb([200, ramp(y) / 2 + 90, ramp((x + turn) % size) / 3 + 60]),
-            false => Rgb([ramp(x), ramp(y), ramp((x + y + turn) % size)]),
-        }
-    })
 }
 
 /// Eyes, nose and mouth corners of the first of the demo's enrolment pictures, px, as the shipped detector
@@ -77,6 +64,8 @@ fn the_embedding_network_gives_its_known_answers() {
         let cosine = Embedding::from_slice(known).unwrap().cosine(found).0;
         assert!(cosine > 0.999, "cosine {cosine} to the answer of the day it was measured");
     }
+    // What the daemon asks before it is ready.
+    assert!(check_known(&network, &path).unwrap().is_some());
     let apart = embeddings[0].cosine(&embeddings[1]).0;
     assert!(apart < 0.9999, "two pictures, two answers");
 }

@@ -39,6 +39,14 @@ pub enum CameraError {
         /// What was wrong with the last one.
         source: ConvertError,
     },
+    /// The running daemon, which has the camera, lends no frame.
+    #[error("{socket}: the running daemon gives no frame ({problem}); look at its log, or stop it")]
+    Daemon {
+        /// Where it listens.
+        socket: PathBuf,
+        /// What it said, or the system.
+        problem: String,
+    },
     /// A device that has no format we can read.
     #[error("{device}: {problem}")]
     Unsuitable {

@@ -1,8 +1,10 @@
 use super::{
     failure::{Failure, code},
-    household::{ConfigArg, gallery, model_hash, picture, recogniser},
+    household::{ConfigArg, files_in, gallery, model_hash, picture, recogniser},
+    output::{even_if_closed, say},
 };
-use crate::{config::Config, pipeline::Probe, service::House};
+use crate::{config::Config, gallery::PersonId, pipeline::Probe, service::House};
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// Say whether two pictures show one person: exit code 0 if so, 1 if not.
@@ -20,9 +22,12 @@ pub struct Verify {
 }
 
 /// Say who of the household is in pictures: exit code 0 if everybody is known, 1 if not.
+///
+/// A picture that cannot be read or shows no face is named and passed over; only if there is no other one
+/// is that an error.
 #[derive(clap::Args)]
 pub struct Identify {
-    /// The pictures
+    /// The pictures, or folders of them
     #[arg(required = true)]
     pictures: Vec<PathBuf>,
     /// Print JSON, one line a picture
@@ -42,12 +47,12 @@ pub fn verify(args: &Verify) -> Result<u8, Failure> {
     let score = a?.embedding.cosine(&b?.embedding).0;
     let threshold = config.recognition.threshold;
     let same = score >= threshold;
-    if args.json {
-        println!("{}", serde_json::json!({ "same": same, "score": score, "threshold": threshold }));
+    even_if_closed(if args.json {
+        say!("{}", serde_json::json!({ "same": same, "score": score, "threshold": threshold }))
     } else {
         let verdict = if same { "one person" } else { "two people" };
-        println!("{verdict}: score {score:.3}, threshold {threshold:.3}");
-    }
+        say!("{verdict}: score {score:.3}, threshold {threshold:.3}")
+    })?;
     Ok(if same { 0 } else { NO_MATCH })
 }
 
@@ -55,36 +60,85 @@ pub fn identify(args: &Identify) -> Result<u8, Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
     let house = House::of(&gallery(&config, model_hash(recogniser.network().contract())?, false)?)?;
-    let mut all_known = true;
-    for path in &args.pictures {
-        let probe = probe(&recogniser, path)?;
-        all_known &= tell(path, &probe, &house, &config, args.json);
+    let (mut all_known, mut passed_over, mut looked_at) = (true, None, 0);
+    for path in paths(&args.pictures)? {
+        match probe(&recogniser, &path) {
+            Ok(probe) => {
+                looked_at += 1;
+                let found = Identified::of(&path, &probe, &house, &config);
+                all_known &= found.name.is_some();
+                even_if_closed(found.tell(args.json))?;
+            }
+            Err(failure) => {
+                log::warn!("{}; the picture is passed over", failure.message);
+                if args.json {
+                    let line = serde_json::json!({
+                        "picture": path.display().to_string(), "error": failure.message,
+                    });
+                    even_if_closed(say!("{line}"))?;
+                }
+                passed_over = Some(failure);
+            }
+        }
     }
-    Ok(if all_known { 0 } else { NO_MATCH })
+    match (looked_at, passed_over) {
+        (0, Some(failure)) => Err(failure),
+        (0, None) => Err(Failure::new(code::NO_INPUT, "there is no picture; name one or more")),
+        _ if all_known => Ok(0),
+        _ => Ok(NO_MATCH),
+    }
 }
 
-fn tell(path: &Path, probe: &Probe, house: &House, config: &Config, json: bool) -> bool {
-    let found = house.matcher().search(&probe.embedding);
-    let threshold = config.recognition.threshold;
-    let margin = found.and_then(|m| Some(m.best.score.0 - m.second?.score.0));
-    let known = found.filter(|m| {
-        m.best.score.0 >= threshold
-            && margin.is_none_or(|margin| margin >= config.recognition.margin)
+/// Folders become the files in them.
+fn paths(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let files = named.iter().map(|path| match path.is_dir() {
+        true => files_in(path),
+        false => Ok(vec![path.clone()]),
     });
-    let name = known.and_then(|m| house.name(m.best.id));
-    let score = found.map(|m| m.best.score.0);
-    let path = path.display();
-    if json {
-        let line = serde_json::json!({
-            "picture": path.to_string(), "person": known.map(|m| m.best.id), "name": name,
-            "score": score, "margin": margin, "threshold": threshold,
+    Ok(files.collect::<Result<Vec<_>, _>>()?.concat())
+}
+
+/// What is said of one picture.
+#[derive(Serialize)]
+struct Identified<'a> {
+    picture: String,
+    person: Option<PersonId>,
+    name: Option<&'a str>,
+    /// Known, and not let in.
+    disabled: bool,
+    score: Option<f32>,
+    margin: Option<f32>,
+    threshold: f32,
+}
+
+impl<'a> Identified<'a> {
+    fn of(path: &Path, probe: &Probe, house: &'a House, config: &Config) -> Self {
+        let found = house.matcher().search(&probe.embedding);
+        let threshold = config.recognition.threshold;
+        let margin = found.and_then(|m| Some(m.best.score.0 - m.second?.score.0));
+        let known = found.filter(|m| {
+            m.best.score.0 >= threshold
+                && margin.is_none_or(|margin| margin >= config.recognition.margin)
         });
-        println!("{line}");
-    } else {
-        let score = score.map_or("-".into(), |score| format!("{score:.3}"));
-        println!("{path}: {}, score {score}", name.unwrap_or("nobody known"));
+        Self {
+            picture: path.display().to_string(),
+            person: known.map(|m| m.best.id),
+            name: known.and_then(|m| house.name(m.best.id)),
+            disabled: known.is_some_and(|m| m.best.disabled),
+            score: found.map(|m| m.best.score.0),
+            margin,
+            threshold,
+        }
     }
-    known.is_some()
+
+    fn tell(&self, json: bool) -> Result<(), Failure> {
+        if json {
+            return say!("{}", serde_json::json!(self));
+        }
+        let score = self.score.map_or("-".into(), |score| format!("{score:.3}"));
+        let disabled = if self.disabled { ", disabled: not let in" } else { "" };
+        say!("{}: {}{disabled}, score {score}", self.picture, self.name.unwrap_or("nobody known"))
+    }
 }
 
 fn probe(recogniser: &crate::pipeline::Recogniser, path: &Path) -> Result<Probe, Failure> {

@@ -1,6 +1,7 @@
 use super::{
     failure::{Failure, code},
     household::ConfigArg,
+    output::{self, say},
 };
 use crate::service::{Answer, Request, ask, socket_path};
 
@@ -38,34 +39,23 @@ pub fn status(args: &Status) -> Result<(), Failure> {
     let answer = send(&args.config, &Request::Status)?;
     let Some(status) = answer.status else { return Ok(()) };
     if args.json {
-        let text = serde_json::to_string_pretty(&status);
-        println!("{}", text.map_err(|e| Failure::new(code::SOFTWARE, &e.to_string()))?);
-        return Ok(());
+        return output::json(&status);
     }
     let yes = |v| if v { "yes" } else { "no" };
-    println!("unlocked   {}", yes(status.unlocked));
-    println!("lockdown   {}", yes(status.lockdown));
-    println!(
-        "alarms     {}",
-        if status.alarms.is_empty() { "none".into() } else { status.alarms.join(", ") }
-    );
-    println!("recorded   {}", yes(status.audit_writable));
-    println!("people     {}", status.people);
-    Ok(())
+    let alarms = if status.alarms.is_empty() { "none".into() } else { status.alarms.join(", ") };
+    say!("unlocked   {}", yes(status.unlocked))?;
+    say!("lockdown   {}", yes(status.lockdown))?;
+    say!("alarms     {alarms}")?;
+    say!("recorded   {}", yes(status.audit_writable))?;
+    say!("people     {}", status.people)
 }
 
 pub fn unlock(args: &Unlock) -> Result<(), Failure> {
-    say(&send(&args.config, &Request::Unlock { reason: args.reason.clone() })?);
-    Ok(())
+    say!("{}", send(&args.config, &Request::Unlock { reason: args.reason.clone() })?.text)
 }
 
 pub fn lockdown(args: &Lockdown) -> Result<(), Failure> {
-    say(&send(&args.config, &Request::Lockdown { on: args.state == "on" })?);
-    Ok(())
-}
-
-fn say(answer: &Answer) {
-    println!("{}", answer.text);
+    say!("{}", send(&args.config, &Request::Lockdown { on: args.state == "on" })?.text)
 }
 
 /// Asks; an answer that says no is a failure.
@@ -91,6 +81,8 @@ pub fn reload(state: &std::path::Path) {
     match ask(&path, &Request::Reload) {
         Ok(Answer { done: true, .. }) => {}
         Ok(answer) => log::warn!("the daemon has not taken the change over: {}", answer.text),
+        // The socket of a daemon that has ended.
+        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {}
         Err(e) => log::warn!("the daemon has not been told ({e}); restart it"),
     }
 }

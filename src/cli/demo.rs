@@ -2,6 +2,7 @@ use super::{
     enroll,
     failure::{Failure, code},
     household::{self, shipped},
+    output::say,
 };
 use crate::{
     camera::{Pace, Source, Wanted},
@@ -46,17 +47,17 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
     config.state.folder = scratch.path().to_owned();
     let mut recogniser = household::recogniser(&config)?;
 
-    println!("Enrolling");
+    say!("Enrolling")?;
     let model = household::model_hash(recogniser.network().contract())?;
     let mut gallery =
         Gallery::create(&scratch.path().join("gallery.redb"), Key::generate()?, model)?;
     for (name, folder) in residents(&frames.join("enrol"))? {
         let samples = enroll::samples(&recogniser, &folder)?;
         enroll::add(&mut gallery, &name, &samples, config.recognition.threshold, false)?;
-        println!("  {name}, {} pictures", samples.len());
+        say!("  {name}, {} pictures", samples.len())?;
     }
 
-    println!("Replaying the evening (times from its first frame)");
+    say!("Replaying the evening (times from its first frame)")?;
     let (timeline, clock) = (SimTimeline::default(), Clock::new());
     let house = House::of(&gallery)?;
     let mut keeper = keeper(&config, house, &timeline, &clock, scratch.path())?;
@@ -64,6 +65,7 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
     let source = Source::Folder(frames.join("evening"), fps()?);
     let mut camera = source.open(&Wanted { width: 480, height: 360, fps: fps()? }, Pace::Fast)?;
     let mut sheet = Sheet::default();
+    let mut told = Ok(());
     let names = keeper.house().clone();
     replay(&mut *camera, &mut recogniser, &mut keeper, &inputs, &mut |now, frame, news| {
         if let Some((frame, seen)) = frame {
@@ -73,15 +75,20 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
                 sheet.visitor = sheet.now.clone();
             }
         }
-        news.iter().for_each(|news| sheet.note(now, news, &names));
+        for news in news {
+            let said = sheet.note(now, news, &names);
+            if told.is_ok() {
+                told = said;
+            }
+        }
     })?;
+    told?;
 
     let png = contact_sheet(&sheet.shots)?;
     write_atomically(&args.out, &png)
         .map_err(|e| Failure::new(code::CANNOT_CREATE, &format!("{}: {e}", args.out.display())))?;
-    println!("{}: what the camera saw, green where it opened", args.out.display());
-    println!("No liveness check exists yet: a good photograph may pass. Use a second factor.");
-    Ok(())
+    say!("{}: what the camera saw, green where it opened", args.out.display())?;
+    say!("No liveness check exists yet: a good photograph may pass. Use a second factor.")
 }
 
 fn fps() -> Result<crate::camera::Fps, Failure> {
@@ -135,30 +142,27 @@ struct Sheet {
 }
 
 impl Sheet {
-    fn note(&mut self, now: Millis, news: &News, house: &House) {
+    fn note(&mut self, now: Millis, news: &News, house: &House) -> Result<(), Failure> {
         let time = format!("{:5.1} s", now.0 as f64 / 1000.0);
         match news {
             News::Decision(record) => {
                 let (tone, what, who) = words(record, house);
-                println!("{time}  {what:<28} {who}");
+                let said = say!("{time}  {what:<28} {who}");
                 let frame = self.visitor.clone();
                 self.shoot(frame, tone, [format!("{}  {what}", time.trim()), who]);
+                said
             }
             News::Alarm(kind, raised) => {
                 let what = alarm(*kind, *raised);
-                println!("{time}  {what}");
                 if *raised {
-                    let frame = self.now.clone();
-                    self.shoot(
-                        frame,
-                        Tone::Bad,
-                        [format!("{}  {what}", time.trim()), String::new()],
-                    );
+                    let caption = [format!("{}  {what}", time.trim()), String::new()];
+                    self.shoot(self.now.clone(), Tone::Bad, caption);
                 }
+                say!("{time}  {what}")
             }
-            News::Unlocked => println!("{time}    strike released"),
-            News::Locked => println!("{time}    strike locked"),
-            News::Hint(_) => {}
+            News::Unlocked => say!("{time}    strike released"),
+            News::Locked => say!("{time}    strike locked"),
+            News::Hint(_) => Ok(()),
         }
     }
 

@@ -1,8 +1,9 @@
 use super::{
     failure::{Failure, code},
     household::{self, ConfigArg},
+    output::{even_if_closed, say},
 };
-use crate::{camera::Pace, config::Config, service::House};
+use crate::{camera::Pace, config::Config, embed::check_known, service::House};
 use std::path::Path;
 
 /// Try everything that the daemon needs, one after another, and say what to do about what fails.
@@ -16,43 +17,52 @@ pub struct Args {
 
 pub fn doctor(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    println!("ok    {}", args.config.path().display());
+    // The answer is the exit code, so all is tried even if nobody reads the words.
+    even_if_closed(say!("ok    {}", args.config.path().display()))?;
     let mut failed = 0;
-    let mut check = |what: &str, result: Result<String, Failure>| match result {
-        Ok(found) => println!("ok    {what}: {found}"),
-        Err(e) => {
-            failed += 1;
-            println!("FAIL  {what}: {}", e.message);
-        }
-    };
-    let recogniser = household::recogniser(&config);
-    let model = recogniser.as_ref().ok().map(|r| household::model_hash(r.network().contract()));
-    check(
-        "networks",
-        recogniser.as_ref().map(|r| r.network().contract().backbone.clone()).map_err(copy),
-    );
-    if let Some(Ok(model)) = model {
-        let gallery = household::gallery(&config, model, false);
-        check(
-            "gallery",
-            gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len()))),
-        );
+    for (what, result) in checks(&config) {
+        even_if_closed(match result {
+            Ok(found) => say!("ok    {what}: {found}"),
+            Err(e) => {
+                failed += 1;
+                say!("FAIL  {what}: {}", e.message)
+            }
+        })?;
     }
-    check("camera", camera(&config));
-    check("strike", config.door.lock.open().map(|lock| lock.describe()).map_err(Failure::from));
-    check("state folder", writable(&config.state.folder));
     let clock = crate::service::wall()
         .map_or("not synchronised: nobody with a timetable is let in", |_| "synchronised");
-    println!("note  clock: {clock}");
-    println!("note  liveness: there is no check yet; a good photograph may open the door");
+    even_if_closed(say!("note  clock: {clock}"))?;
+    even_if_closed(say!(
+        "note  liveness: there is no check yet; a good photograph may open the door"
+    ))?;
     match failed {
         0 => Ok(()),
         n => Err(Failure::new(code::CONFIG, &format!("{n} of the checks failed"))),
     }
 }
 
-fn copy(failure: &Failure) -> Failure {
-    Failure::new(failure.code, &failure.message)
+/// Everything that the daemon needs, each with what was found.
+fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
+    let recogniser = household::recogniser(config);
+    let model = recogniser.as_ref().ok().map(|r| household::model_hash(r.network().contract()));
+    let networks = recogniser.and_then(|recogniser| {
+        let name = &recogniser.network().contract().backbone;
+        Ok(match check_known(recogniser.network(), &config.models.embedding)? {
+            Some(score) => format!("{name}, its known answer to {:.4}", score.0),
+            None => format!("{name}, without known answers to check it by"),
+        })
+    });
+    let mut checks = vec![("networks", networks)];
+    if let Some(Ok(model)) = model {
+        let gallery = household::gallery(config, model, false);
+        let people = gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len())));
+        checks.push(("gallery", people));
+    }
+    let strike = config.door.lock.open().map(|lock| lock.describe()).map_err(Failure::from);
+    checks.push(("camera", camera(config)));
+    checks.push(("strike", strike));
+    checks.push(("state folder", writable(&config.state.folder)));
+    checks
 }
 
 fn camera(config: &Config) -> Result<String, Failure> {

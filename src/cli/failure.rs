@@ -2,6 +2,7 @@ use crate::{
     camera::CameraError,
     config::ConfigError,
     door::DoorError,
+    embed::KnownError,
     evaluate::{
         DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
     },
@@ -25,7 +26,7 @@ pub mod code {
     pub const SOFTWARE: u8 = 70;
     /// A result cannot be written.
     pub const CANNOT_CREATE: u8 = 73;
-    /// Standard output went away.
+    /// Standard output cannot be written.
     pub const IO: u8 = 74;
     /// A configuration that cannot work.
     pub const CONFIG: u8 = 78;
@@ -56,9 +57,17 @@ impl Failure {
         Self::new(code, &format!("{}: {error}; check the path", path.display()))
     }
 
-    /// Standard output went away.
+    /// The result cannot be written. Where the reader of a pipe has seen enough, there is nothing to say.
     pub fn output(error: &io::Error) -> Self {
-        Self::new(IO, &format!("cannot write the result: {error}"))
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { code: 0, message: String::new() },
+            _ => Self::new(IO, &format!("cannot write the result: {error}; free some space")),
+        }
+    }
+
+    /// Whether it is that the reader of a pipe has seen enough.
+    pub fn is_closed_pipe(&self) -> bool {
+        self.message.is_empty()
     }
 }
 
@@ -88,6 +97,16 @@ impl Coded for NetworkError {
             Self::Read { .. } => NO_INPUT,
             Self::Contract { .. } | Self::Unusable { .. } => DATA,
             Self::CropSize(..) | Self::Run(_) | Self::Output(_) => SOFTWARE,
+        }
+    }
+}
+
+impl Coded for KnownError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Read { .. } => NO_INPUT,
+            Self::Broken { .. } | Self::Differs { .. } => DATA,
+            Self::Network(e) => e.code(),
         }
     }
 }
@@ -149,7 +168,7 @@ impl Coded for ConfigError {
     fn code(&self) -> u8 {
         match self {
             Self::Read { .. } => NO_INPUT,
-            Self::Parse { .. } | Self::Policy { .. } => CONFIG,
+            Self::Parse { .. } | Self::Values { .. } => CONFIG,
         }
     }
 }

@@ -46,8 +46,13 @@ pub fn wanted(config: &Config) -> Result<Wanted, Failure> {
 /// Both networks of a configuration.
 pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
     let models = &config.models;
-    let decoder = Decoder { threshold: models.least_detection, ..Decoder::default() };
-    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, config.quality)?)
+    let (decoder, limits) = (decoder(config), config.quality);
+    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, limits)?)
+}
+
+/// What counts as a face.
+pub fn decoder(config: &Config) -> Decoder {
+    Decoder { threshold: config.models.least_detection, ..Decoder::default() }
 }
 
 /// The hash that ties a gallery to the embedding network.
@@ -60,36 +65,58 @@ pub fn model_hash(contract: &Contract) -> Result<ModelHash, Failure> {
     })
 }
 
+/// Where a configuration has its gallery.
+pub fn gallery_path(config: &Config) -> PathBuf {
+    config.state.folder.join("gallery.redb")
+}
+
 /// The gallery of a configuration; an empty one is made where there is none and `create` says so.
 pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Gallery, Failure> {
-    let folder = &config.state.folder;
-    let (path, key_file) = (folder.join("gallery.redb"), folder.join("gallery.key"));
+    let path = gallery_path(config);
     if !create && !path.exists() {
         let text = format!(
-            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --from FOLDER`",
+            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --camera`",
             path.display()
         );
         return Err(Failure::new(super::code::NO_INPUT, &text));
     }
-    let key = match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
-        Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
-            Key::from_credential(&folder)?
-        }
-        // A new key would not open an old gallery, and hide that the old one is lost.
-        _ if path.exists() && !key_file.exists() => {
-            let text = format!(
-                "{}: the gallery's key is not there; bring it back, or remove gallery.redb and enrol \
-                 everybody again",
-                key_file.display()
-            );
-            return Err(Failure::new(super::code::NO_INPUT, &text));
-        }
-        _ => Key::load_or_create(&key_file)?,
-    };
+    let key = key(config)?;
     if create && !path.exists() {
         return Ok(Gallery::create(&path, key, model)?);
     }
     Ok(Gallery::open(&path, key, model)?)
+}
+
+/// The gallery's key; a new one is made where there is no gallery yet.
+pub fn key(config: &Config) -> Result<Key, Failure> {
+    let file = config.state.folder.join("gallery.key");
+    match std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) {
+        Some(folder) if folder.join(crate::gallery::CREDENTIAL_NAME).exists() => {
+            Ok(Key::from_credential(&folder)?)
+        }
+        // A new key would not open an old gallery, and hide that the old one is lost.
+        _ if gallery_path(config).exists() && !file.exists() => {
+            let text = format!(
+                "{}: the gallery's key is not there; bring it back (if systemd gives it to the daemon as a \
+                 credential, give it to this command as well), or move gallery.redb away and restore a backup \
+                 (`facelatch people import`) or enrol everybody again",
+                file.display()
+            );
+            Err(Failure::new(super::code::NO_INPUT, &text))
+        }
+        _ => Ok(Key::load_or_create(&file)?),
+    }
+}
+
+/// The files of a folder, by name.
+pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let unreadable = |e| Failure::input(folder, &e);
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
+    let mut paths = paths.map_err(unreadable)?;
+    paths.retain(|path| path.is_file());
+    paths.sort();
+    Ok(paths)
 }
 
 /// A picture file.

@@ -1,6 +1,7 @@
 use super::{
     failure::{Failure, code},
     household::ConfigArg,
+    output::say,
 };
 use crate::{
     gallery::PersonId,
@@ -32,12 +33,20 @@ pub struct Args {
 
 pub fn log(args: &Args) -> Result<(), Failure> {
     let folder = args.config.load()?.state.folder.join("audit");
+    if !folder.exists() {
+        let text = format!(
+            "{}: nothing is recorded yet; the log begins with the first `facelatch run` (or name its \
+             configuration with --config)",
+            folder.display()
+        );
+        return Err(Failure::new(code::NO_INPUT, &text));
+    }
     let broken = |e: crate::service::audit::VerifyError| Failure::new(code::DATA, &e.to_string());
     if args.verify {
         let found = verify(&folder, args.anchor).map_err(broken)?;
-        println!("{} records in {} files, nothing changed", found.records, found.files);
+        say!("{} records in {} files, nothing changed", found.records, found.files)?;
         if args.anchor.is_none() {
-            println!("a missing end shows only against a number:hash noted elsewhere: --anchor");
+            say!("a missing end shows only against a number:hash noted elsewhere: --anchor")?;
         }
         return Ok(());
     }

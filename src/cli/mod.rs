@@ -5,6 +5,7 @@
 
 mod bench;
 mod check_config;
+mod cluster;
 mod compare;
 mod control;
 mod demo;
@@ -16,14 +17,19 @@ mod failure;
 mod household;
 mod lock;
 mod log;
+mod output;
 mod people;
 mod run;
+mod tune;
 
 pub use evaluate::Measure;
 pub use failure::{Failure, code};
 
 use clap::{CommandFactory, Parser, Subcommand};
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// Opens a door for the right face.
 #[derive(Parser)]
@@ -41,6 +47,8 @@ enum Command {
     People(people::Args),
     Verify(compare::Verify),
     Identify(compare::Identify),
+    Cluster(cluster::Args),
+    Tune(tune::Args),
     Status(control::Status),
     Unlock(control::Unlock),
     Lockdown(control::Lockdown),
@@ -61,7 +69,8 @@ enum Command {
 }
 
 /// Runs the command that the process was started with and returns its exit code: 0 done, 64 wrong
-/// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in the software, 73 or 74 cannot write.
+/// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in
+/// the software, 73 or 74 cannot write, 78 a configuration that cannot work.
 ///
 /// What `RUST_LOG` lets through is logged to standard error; warnings are unless it says otherwise,
 /// and what `run` does.
@@ -71,8 +80,10 @@ pub fn main() -> ExitCode {
         Err(e) => {
             // Help and the version come this way too, as errors that are none.
             let code = if e.use_stderr() { code::USAGE } else { 0 };
-            let _ = e.print();
-            return code.into();
+            return match e.print().map_err(|e| Failure::output(&e)) {
+                Err(failure) if !e.use_stderr() => failure.code.into(),
+                _ => code.into(),
+            };
         }
     };
     let level = match cli.command {
@@ -84,7 +95,10 @@ pub fn main() -> ExitCode {
     match perform(cli.command) {
         Ok(code) => code.into(),
         Err(failure) => {
-            eprintln!("facelatch: {}", failure.message);
+            if !failure.is_closed_pipe() {
+                // Where this cannot be written either, the exit code is all that is left.
+                let _ = writeln!(io::stderr(), "facelatch: {}", failure.message);
+            }
             failure.code.into()
         }
     }
@@ -99,6 +113,8 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Demo(args) => demo::demo(&args)?,
         Command::Enroll(args) => enroll::enroll(&args)?,
         Command::People(args) => people::people(&args)?,
+        Command::Cluster(args) => cluster::cluster(&args)?,
+        Command::Tune(args) => tune::tune(&args)?,
         Command::Status(args) => control::status(&args)?,
         Command::Unlock(args) => control::unlock(&args)?,
         Command::Lockdown(args) => control::lockdown(&args)?,
@@ -109,11 +125,17 @@ fn perform(command: Command) -> Result<u8, Failure> {
         Command::Bench(args) => bench::bench(&args)?,
         Command::Evaluate(args) => evaluate::evaluate(&args)?,
         Command::EvaluateDetector(args) => evaluate_detector::evaluate_detector(&args)?,
-        Command::Man => clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map_err(|e| Failure::output(&e))?,
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            rendered.map_err(|e| Failure::output(&e))?;
+            output::whole(&page)?;
+        }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "facelatch", &mut std::io::stdout())
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "facelatch", &mut script);
+            output::whole(&script)?;
         }
     }
     Ok(0)

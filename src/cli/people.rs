@@ -1,13 +1,18 @@
 use super::{
     failure::{Failure, code},
-    household::{ConfigArg, gallery, model_hash},
+    household::{self, ConfigArg, gallery_path, model_hash},
+    output::say,
 };
 use crate::{
+    config::Config,
     embed::Contract,
-    gallery::{Gallery, Name, PersonId},
+    gallery::{Gallery, GalleryError, Key, ModelHash, Name, PersonId},
     service::timetable,
 };
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 /// List the enrolled people, or change who is let in when.
 #[derive(clap::Args)]
@@ -35,14 +40,37 @@ enum What {
     Rename { person: String, name: String },
     /// Say when somebody is let in: `Mon-Fri 08:00-18:00; Sat 10:00-12:00`, or `always`
     Schedule { person: String, times: String },
+    /// Write a backup of everybody, encrypted under a key of its own
+    ///
+    /// The key is made on first use, in FILE.key unless --key says otherwise. Keep the two apart: who has
+    /// both has everybody's templates, and without the key the backup is lost.
+    Export {
+        /// The backup; an older one there is replaced
+        file: PathBuf,
+        /// The file of the backup's key
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Bring everybody back from a backup, where there is no gallery; numbers and timetables included
+    Import {
+        /// The backup
+        file: PathBuf,
+        /// The file of the backup's key [default: FILE.key]
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
 }
 
 pub fn people(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    let mut gallery =
-        gallery(&config, model_hash(&Contract::load(&config.models.embedding)?)?, false)?;
+    let model = model_hash(&Contract::load(&config.models.embedding)?)?;
+    let mut gallery = match &args.what {
+        Some(What::Import { file, key }) => import(&config, model, file, key.as_deref())?,
+        _ => household::gallery(&config, model, false)?,
+    };
     match args.what.as_ref().unwrap_or(&What::List) {
-        What::List => {}
+        What::List | What::Import { .. } => {}
+        What::Export { file, key } => return export(&gallery, file, key.as_deref()),
         What::Disable { person } => {
             let id = find(&gallery, person)?;
             gallery.set_disabled(id, true)?;
@@ -75,6 +103,36 @@ pub fn people(args: &Args) -> Result<(), Failure> {
         super::control::reload(&config.state.folder);
     }
     Ok(())
+}
+
+fn export(gallery: &Gallery, file: &Path, key: Option<&Path>) -> Result<(), Failure> {
+    let key_file = key.map_or_else(|| beside(file), Path::to_owned);
+    gallery.export(file, &Key::load_or_create(&key_file)?)?;
+    let (people, file, key) = (gallery.list()?.len(), file.display(), key_file.display());
+    say!("{file}: {people} people, encrypted under {key}")?;
+    say!("keep the two apart: both together are everybody's templates, one alone is nothing")
+}
+
+fn import(
+    config: &Config,
+    model: ModelHash,
+    file: &Path,
+    key: Option<&Path>,
+) -> Result<Gallery, Failure> {
+    let backup_key = Key::of_backup(&key.map_or_else(|| beside(file), Path::to_owned))?;
+    let path = gallery_path(config);
+    // Before a key is made for a gallery that then is none.
+    if path.exists() {
+        return Err(GalleryError::Exists { path }.into());
+    }
+    Ok(Gallery::import(file, &backup_key, &path, household::key(config)?, model)?)
+}
+
+/// Where the key of a backup is unless somebody says otherwise.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".key");
+    name.into()
 }
 
 /// By number or by name.

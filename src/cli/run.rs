@@ -4,15 +4,18 @@ use super::{
 };
 use crate::{
     camera::Pace,
-    config::Config,
+    config::{Config, listed},
     decision::Millis,
     door::{BoundedLock, InputWiring},
+    embed::check_known,
+    files::give_to_owner_of,
+    pipeline::Recogniser,
     service::{
-        Clock, Daemon, House, Keeper, News, audit::AuditLog, audit_limits, socket_path,
-        stop_on_signals,
+        Clock, Daemon, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
+        hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 /// Watch the door: the daemon, in the foreground, as systemd runs it.
 #[derive(clap::Args)]
@@ -29,7 +32,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // The strike first: whatever fails later, it is locked.
     let most = config.door.longest.0 + config.door.pulse.0 + GUARD;
     let lock = BoundedLock::new(config.door.lock.open()?, most)?;
+    // Before anything takes time: until then a hangup ends the program.
+    let hangup = hang_up_on_signal()
+        .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let recogniser = household::recogniser(&config)?;
+    check_network(&config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
     let gallery = household::gallery(&config, model, true)?;
     let house = House::of(&gallery)?;
@@ -59,6 +66,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let inputs = any.then(|| wiring.open()).transpose()?;
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
+    let mut rules = Reread { path: args.config.path().to_owned(), config: config.clone() };
     let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
     let mut systemd = Systemd::default();
     let daemon =
@@ -66,6 +74,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
             House::of(&gallery).map_err(|e| e.to_string())
         });
+    let daemon = daemon.reconfigured(hangup, move || rules.read());
     daemon.run(
         move || source.open(&wanted, Pace::Real),
         recogniser,
@@ -77,15 +86,58 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Nothing is ready before the network gives the answer that it gave when it was measured.
+fn check_network(config: &Config, recogniser: &Recogniser) -> Result<(), Failure> {
+    let path = &config.models.embedding;
+    match check_known(recogniser.network(), path)? {
+        Some(score) => log::info!("the network gives its known answer (cosine {:.4})", score.0),
+        None => log::warn!("{}: no known answers beside it to check it by", path.display()),
+    }
+    Ok(())
+}
+
+/// The configuration that holds, to be read again.
+struct Reread {
+    path: PathBuf,
+    config: Config,
+}
+
+impl Reread {
+    /// What the file says now, as far as it can be taken over; why it cannot, and then all stays.
+    fn read(&mut self) -> Result<Rules, String> {
+        let read = Config::load(&self.path).map_err(|e| e.to_string())?;
+        let (next, waiting) = self.config.taking_over(read);
+        // What is new must also go together with what waits for a restart.
+        let faults = next.faults();
+        if !faults.is_empty() {
+            return Err(format!("{}: {}", self.path.display(), listed(&faults)));
+        }
+        if !waiting.is_empty() {
+            log::warn!(
+                "changed in the file, and taken over by a restart only: {}",
+                waiting.join(", ")
+            );
+        }
+        log_rules(&next);
+        let rules = Rules {
+            policy: next.policy(),
+            decoder: household::decoder(&next),
+            limits: next.quality,
+        };
+        self.config = next;
+        Ok(rules)
+    }
+}
+
 /// The audit log; `None`, with the reason in the log, where it cannot be written.
 fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
     let folder = config.state.folder.join("audit");
-    let opened = fs::create_dir_all(&folder)
-        .map_err(|e| format!("{}: {e}", folder.display()))
-        .and_then(|()| {
-            AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
-                .map_err(|e| e.to_string())
-        });
+    let made = fs::create_dir_all(&folder)
+        .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?));
+    let opened = made.map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
+        AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
+            .map_err(|e| e.to_string())
+    });
     match opened {
         Ok(log) => {
             log::info!("audit log at {}", log.head());
@@ -101,18 +153,23 @@ fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
 }
 
 fn log_what_holds(config: &Config, house: &House) {
+    log::info!("{} people enrolled", house.matcher().len());
+    log_rules(config);
+    config.lacks().iter().for_each(|lack| log::error!("{lack}"));
+    log::warn!(
+        "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
+    );
+}
+
+fn log_rules(config: &Config) {
     let r = &config.recognition;
     log::info!(
-        "{} people enrolled; threshold {}, margin {}, {} of {} frames within {:?}",
-        house.matcher().len(),
+        "threshold {}, margin {}, {} of {} frames within {:?}",
         r.threshold,
         r.margin,
         r.votes_needed,
         r.votes_of,
         r.votes_within.0
-    );
-    log::warn!(
-        "there is no liveness check yet: a good photograph of a resident may open this door; use a second factor"
     );
 }
 

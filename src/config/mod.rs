@@ -1,17 +1,20 @@
 //! The configuration file: TOML, every key with a default, unknown keys refused. What it says about
 //! decisions becomes a [`Policy`]; `facelatch.example.toml` lists and explains every key.
 
+mod check;
 mod schema;
 mod span;
 mod suggest;
 
+pub use check::{Fault, Lack};
 pub use schema::{
     Attempts, Audit, CameraConfig, Config, Door, Lockout, Models, Recognition, Safety, State,
 };
 pub use span::Span;
 
-use crate::decision::{Policy, PolicyError};
+use crate::{decision::Policy, door::LockSpec};
 use std::{
+    fmt::Display,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -38,13 +41,13 @@ pub enum ConfigError {
         /// Which key or line, and what may stand there.
         reason: String,
     },
-    /// A value of the policy is out of its range.
-    #[error("{path}: {source}")]
-    Policy {
+    /// Values that cannot work.
+    #[error("{path}: {}", listed(.faults))]
+    Values {
         /// The file.
         path: PathBuf,
-        /// Which, and its range.
-        source: PolicyError,
+        /// Every one of them, and what may stand there.
+        faults: Vec<Fault>,
     },
 }
 
@@ -62,17 +65,61 @@ impl Config {
     /// [`Config::load`] of text that is read already; errors call it `path`.
     ///
     /// # Errors
-    /// [`ConfigError::Parse`], [`ConfigError::Policy`].
+    /// [`ConfigError::Parse`], [`ConfigError::Values`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
             path: path.into(),
             reason: suggest::explain(&e, text),
         })?;
-        config
-            .policy()
-            .check()
-            .map_err(|source| ConfigError::Policy { path: path.into(), source })?;
-        Ok(config)
+        match config.faults() {
+            faults if faults.is_empty() => Ok(config),
+            faults => Err(ConfigError::Values { path: path.into(), faults }),
+        }
+    }
+
+    /// The strike's line, from a file that may be wrong in everything else: nothing but its own line may
+    /// keep a strike from being locked.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`]; [`ConfigError::Parse`] if it is no TOML or the line itself is wrong.
+    pub fn lock_line(path: &Path) -> Result<LockSpec, ConfigError> {
+        let text = fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let only: schema::OnlyLock = toml::from_str(&text).map_err(|e| ConfigError::Parse {
+            path: path.into(),
+            reason: suggest::explain(&e, &text),
+        })?;
+        Ok(only.door.lock)
+    }
+
+    /// What a running daemon takes over of a file that was read again, and the keys that wait for a
+    /// restart: those of files, devices and lines that are open, and of the bound that guards the strike.
+    pub fn taking_over(&self, read: Self) -> (Self, Vec<&'static str>) {
+        let mut next = read.clone();
+        next.camera = self.camera.clone();
+        next.models.detector.clone_from(&self.models.detector);
+        next.models.embedding.clone_from(&self.models.embedding);
+        next.state = self.state.clone();
+        next.audit = self.audit.clone();
+        let door = self.door.clone();
+        (next.door.lock, next.door.contact) = (door.lock, door.contact);
+        (next.door.exit_button, next.door.tamper) = (door.exit_button, door.tamper);
+        (next.door.pulse, next.door.longest) = (door.pulse, door.longest);
+        let waiting = [
+            ("camera", next.camera != read.camera),
+            ("models.detector", next.models.detector != read.models.detector),
+            ("models.embedding", next.models.embedding != read.models.embedding),
+            ("state.folder", next.state != read.state),
+            ("audit", next.audit != read.audit),
+            ("door.lock", next.door.lock != read.door.lock),
+            ("door.contact", next.door.contact != read.door.contact),
+            ("door.exit_button", next.door.exit_button != read.door.exit_button),
+            ("door.tamper", next.door.tamper != read.door.tamper),
+            ("door.pulse", next.door.pulse != read.door.pulse),
+            ("door.longest", next.door.longest != read.door.longest),
+        ];
+        let waiting = waiting.into_iter().filter_map(|(key, waits)| waits.then_some(key)).collect();
+        (next, waiting)
     }
 
     /// What the decision core goes by.
@@ -89,6 +136,18 @@ impl Config {
     /// The text of this configuration, every key written out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration has only values that TOML knows")
+    }
+}
+
+/// One, or several with numbers before them: what each says has punctuation of its own.
+pub(crate) fn listed<T: Display>(faults: &[T]) -> String {
+    match faults {
+        [fault] => fault.to_string(),
+        faults => {
+            let numbered = (1..).zip(faults).map(|(i, fault)| format!("({i}) {fault}"));
+            let numbered: Vec<_> = numbered.collect();
+            format!("{} things are wrong: {}", faults.len(), numbered.join(" "))
+        }
     }
 }
 
@@ -135,9 +194,18 @@ mod tests {
             ("[dor]", &["dor", "door"]),
             ("[door]\npulse = 3", &["line 2", "string"]),
             ("[door]\npulse = \"-1s\"", &["-1s"]),
-            ("[recognition]\nthreshold = 0.0", &["threshold"]),
-            ("[recognition]\nthreshold = nan", &["threshold"]),
-            ("[recognition]\nvotes_needed = 9", &["votes"]),
+            ("[recognition]\nthreshold = 0.0", &["recognition.threshold is 0;"]),
+            ("[recognition]\nthreshold = nan", &["recognition.threshold is NaN;"]),
+            ("[recognition]\nvotes_needed = 9", &["recognition.votes_needed is 9; choose 1 to 5"]),
+            ("[recognition]\nleast_liveness = 2.0", &["recognition.least_liveness is 2;"]),
+            (
+                "[door]\npulse = \"2m\"\n[lockout]\nmisses = 0",
+                &["2 things", "(1) lockout.misses", "(2) door.pulse is 120s; choose 100ms to 60s"],
+            ),
+            ("[camera]\nfps = 0\nwidth = 9000", &["camera.fps is 0", "camera.width is 9000"]),
+            ("[models]\nleast_detection = nan", &["models.least_detection is NaN"]),
+            ("[quality]\nmost_yaw = nan", &["quality.most_yaw is NaN"]),
+            ("[audit]\nfiles = 1\nfile_kib = 0", &["audit.files is 1", "audit.file_kib is 0"]),
             ("[camera\n", &["line 1"]),
             ("[camera]\nsource = \"usb:0\"", &["usb"]),
             ("[door]\nlock = \"gpio:17\"", &["gpio"]),
@@ -148,6 +216,21 @@ mod tests {
             }
             assert_eq!(error.lines().count(), 1, "{error}");
         }
+    }
+
+    #[test]
+    fn a_running_daemon_takes_over_what_touches_nothing_open() {
+        let old = parse("").unwrap();
+        let text = "[door]\nlock = \"sim:\"\npulse = \"5s\"\ngrace = \"5s\"\n\
+                    [recognition]\nthreshold = 0.7\n[camera]\nfps = 5\n[models]\nleast_detection = 0.4";
+        let (next, waiting) = old.taking_over(parse(text).unwrap());
+        assert_eq!(waiting, ["camera", "door.lock", "door.pulse"]);
+        let mut expected = old.clone();
+        expected.recognition.threshold = 0.7;
+        expected.models.least_detection = 0.4;
+        expected.door.grace = Span(std::time::Duration::from_secs(5));
+        assert_eq!(next, expected);
+        assert_eq!(old.taking_over(old.clone()), (old.clone(), vec![]));
     }
 
     proptest! {

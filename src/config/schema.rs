@@ -168,6 +168,27 @@ pub struct Audit {
     pub files: u32,
 }
 
+/// The one key that [`Config::lock_line`] reads, all others left aside.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OnlyLock {
+    pub(super) door: OnlyLockDoor,
+}
+
+/// `[door]` of [`OnlyLock`].
+#[derive(Deserialize)]
+#[serde(default)]
+pub(super) struct OnlyLockDoor {
+    #[serde(with = "text")]
+    pub(super) lock: LockSpec,
+}
+
+impl Default for OnlyLockDoor {
+    fn default() -> Self {
+        Self { lock: Door::default().lock }
+    }
+}
+
 impl Default for CameraConfig {
     fn default() -> Self {
         let source = "v4l:/dev/video0".parse().expect("the default source parses");

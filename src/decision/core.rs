@@ -89,6 +89,18 @@ impl Core {
         actions
     }
 
+    /// Goes by other rules from now on. What is under way goes on: a pulse, a lockout, an attempt. Votes
+    /// start anew, as those so far were given by the old rules.
+    ///
+    /// # Errors
+    /// [`PolicyError`] from [`Policy::check`]; the old rules stay then.
+    pub fn set_policy(&mut self, policy: Policy) -> Result<(), PolicyError> {
+        policy.check()?;
+        self.policy = policy;
+        self.tracks.clear_votes();
+        Ok(())
+    }
+
     /// Whether the door is closed to everybody by command.
     pub fn is_lockdown(&self) -> bool {
         self.is_lockdown

@@ -1,5 +1,5 @@
 use super::event::{LivenessScore, Margin, Score};
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 /// How many frames back votes can be counted: more than six seconds at five frames a second.
 pub const MAX_FRAMES: usize = 32;
@@ -253,48 +253,79 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`]: the first value outside its range, with the range.
     pub fn check(&self) -> Result<(), PolicyError> {
-        self.check_votes()?;
-        self.check_attempts()?;
-        self.check_door()?;
-        time("clock_valid", self.clock_valid, SECOND, HOUR)
+        self.faults().next().map_or(Ok(()), Err)
     }
 
-    fn check_votes(&self) -> Result<(), PolicyError> {
+    /// Every value outside its range.
+    pub fn faults(&self) -> impl Iterator<Item = PolicyError> {
+        let clock = time("clock_valid", self.clock_valid, SECOND, HOUR);
+        let checks = self.check_votes().into_iter().chain(self.check_attempts());
+        checks.chain(self.check_door()).chain([clock]).filter_map(Result::err)
+    }
+
+    fn check_votes(&self) -> [Result<(), PolicyError>; 6] {
         let votes = &self.votes;
-        count("votes.of", votes.of.into(), 1, MAX_FRAMES as u16)?;
-        count("votes.needed", votes.needed.into(), 1, votes.of.into())?;
-        time("votes.within", votes.within, MILLISECOND, MINUTE)?;
-        number("votes.threshold", votes.threshold.0, LEAST, 1.0)?;
-        number("votes.margin", votes.margin.0, 0.0, 2.0)?;
-        match votes.liveness {
-            LivenessPolicy::UnknownAccepted => Ok(()),
-            LivenessPolicy::Required(least) => number("votes.liveness", least.0, LEAST, 1.0),
-        }
+        let frames = MAX_FRAMES as u16;
+        let most = bound(u16::from(votes.of), 1..=frames, frames);
+        [
+            count("votes.of", votes.of.into(), 1, MAX_FRAMES as u16),
+            count("votes.needed", votes.needed.into(), 1, most),
+            time("votes.within", votes.within, MILLISECOND, MINUTE),
+            number("votes.threshold", votes.threshold.0, LEAST, 1.0),
+            number("votes.margin", votes.margin.0, 0.0, 2.0),
+            match votes.liveness {
+                LivenessPolicy::UnknownAccepted => Ok(()),
+                LivenessPolicy::Required(least) => number("votes.liveness", least.0, LEAST, 1.0),
+            },
+        ]
     }
 
-    fn check_attempts(&self) -> Result<(), PolicyError> {
+    fn check_attempts(&self) -> [Result<(), PolicyError>; 8] {
         let (attempts, lockout) = (&self.attempts, &self.lockout);
-        count("attempts.frames", attempts.frames, 1, 1000)?;
-        time("attempts.gap", attempts.gap, MILLISECOND, MINUTE)?;
-        time("attempts.timeout", attempts.timeout, attempts.gap, HOUR)?;
-        time("attempts.regrant_after", attempts.regrant_after, Duration::ZERO, HOUR)?;
-        count("lockout.misses", lockout.misses.into(), 1, u8::MAX.into())?;
-        time("lockout.first", lockout.first, MILLISECOND, HOUR)?;
-        time("lockout.longest", lockout.longest, lockout.first, DAY)?;
-        time("lockout.quiet", lockout.quiet, MILLISECOND, DAY)
+        let gap = bound(attempts.gap, MILLISECOND..=MINUTE, MILLISECOND);
+        let first = bound(lockout.first, MILLISECOND..=HOUR, MILLISECOND);
+        [
+            count("attempts.frames", attempts.frames, 1, 1000),
+            time("attempts.gap", attempts.gap, MILLISECOND, MINUTE),
+            time("attempts.timeout", attempts.timeout, gap, HOUR),
+            time("attempts.regrant_after", attempts.regrant_after, Duration::ZERO, HOUR),
+            count("lockout.misses", lockout.misses.into(), 1, u8::MAX.into()),
+            time("lockout.first", lockout.first, MILLISECOND, HOUR),
+            time("lockout.longest", lockout.longest, first, DAY),
+            time("lockout.quiet", lockout.quiet, MILLISECOND, DAY),
+        ]
     }
 
-    fn check_door(&self) -> Result<(), PolicyError> {
+    fn check_door(&self) -> [Result<(), PolicyError>; 6] {
         let (strike, door) = (&self.strike, &self.door);
         // Shorter than 100 ms no strike moves; longer than a minute the door is as good as open.
-        time("strike.pulse", strike.pulse, Duration::from_millis(100), MINUTE)?;
-        time("strike.longest", strike.longest, strike.pulse, 10 * MINUTE)?;
-        if let Some(delay) = strike.relock_on_open {
-            time("strike.relock_on_open", delay, Duration::ZERO, strike.pulse)?;
+        let shortest = Duration::from_millis(100);
+        let pulse = |otherwise| bound(strike.pulse, shortest..=MINUTE, otherwise);
+        let relock = strike.relock_on_open.unwrap_or_default();
+        let held = bound(door.held_open, SECOND..=DAY, DAY);
+        [
+            time("strike.pulse", strike.pulse, shortest, MINUTE),
+            time("strike.longest", strike.longest, pulse(shortest), 10 * MINUTE),
+            time("strike.relock_on_open", relock, Duration::ZERO, pulse(MINUTE)),
+            time("door.grace", door.grace, Duration::ZERO, MINUTE),
+            time("door.held_open", door.held_open, SECOND, DAY),
+            time("door.held_open_warning", door.held_open_warning, Duration::ZERO, held),
+        ]
+    }
+}
+
+impl PolicyError {
+    /// The same, of a value that goes by another name where the rules were written down.
+    pub fn renamed(self, to: impl FnOnce(&'static str) -> &'static str) -> Self {
+        match self {
+            Self::Count { name, value, min, max } => {
+                Self::Count { name: to(name), value, min, max }
+            }
+            Self::Number { name, value, min, max } => {
+                Self::Number { name: to(name), value, min, max }
+            }
+            Self::Time { name, value, min, max } => Self::Time { name: to(name), value, min, max },
         }
-        time("door.grace", door.grace, Duration::ZERO, MINUTE)?;
-        time("door.held_open", door.held_open, SECOND, DAY)?;
-        time("door.held_open_warning", door.held_open_warning, Duration::ZERO, door.held_open)
     }
 }
 
@@ -303,6 +334,12 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A value that bounds another one, or `otherwise` where it is itself out of `range`: one mistake is one
+/// fault.
+fn bound<T: PartialOrd>(value: T, range: RangeInclusive<T>, otherwise: T) -> T {
+    if range.contains(&value) { value } else { otherwise }
+}
 
 fn count(name: &'static str, value: u16, min: u16, max: u16) -> Result<(), PolicyError> {
     let error = PolicyError::Count { name, value, min, max };

@@ -2,10 +2,12 @@
 
 mod contract;
 mod embedding;
+mod known;
 mod network;
 
 pub use contract::{Contract, EMBEDDING_LEN};
 pub use embedding::{Embedding, EmbeddingError, Score};
+pub use known::{KnownError, check_known, pattern};
 pub use network::Network;
 
 use image::RgbImage;

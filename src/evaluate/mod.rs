@@ -5,10 +5,12 @@
 //! the same person from two people. A pair is accepted when its score is at or above the threshold.
 //! Detectors have a protocol of their own, [`detection_report`].
 
+mod cluster;
 mod cross;
 mod dataset;
 mod detected;
 mod detection;
+mod household;
 mod landmarks;
 mod pairs;
 mod protocol;
@@ -16,6 +18,7 @@ mod report;
 mod roc;
 mod run;
 
+pub use cluster::cluster;
 pub use cross::{CrossPairs, CrossPoint, cross_pairs};
 pub use dataset::{BrokenImage, DatasetError, FaceSet, text_in};
 pub use detected::{DetectedFaces, detect_landmarks};
@@ -23,6 +26,7 @@ pub use detection::{
     DetectionPoint, DetectionReport, DetectionSet, DetectionSetError, ManualNme, Nme, PictureTruth,
     RecallAt, Share, SizeBin, detection_curve, detection_report,
 };
+pub use household::{HouseholdScores, share_above};
 pub use landmarks::{LandmarkTable, LandmarksError};
 pub use pairs::{Folds, ImageId, Pair, Pairs, PairsError, select_folds};
 pub use protocol::{ProtocolError, Scored};

@@ -1,3 +1,4 @@
+use super::give_to_owner_of;
 use std::{fs::File, io, io::Write, path::Path};
 
 /// Writes `bytes` to `path` so that a reader finds the old file or the whole new one, never a part:
@@ -15,6 +16,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .suffix(".part")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder)?;
+    give_to_owner_of(folder, file.as_file())?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
@@ -24,6 +26,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn a_new_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
@@ -33,6 +36,19 @@ mod tests {
         write_atomically(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_root_writes_belongs_to_the_owner_of_the_folder() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIP: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235)).unwrap();
+        write_atomically(&dir.path().join("a.txt"), b"a").unwrap();
+        let found = std::fs::metadata(dir.path().join("a.txt")).unwrap();
+        assert_eq!((found.uid(), found.gid()), (1234, 1235));
     }
 
     #[test]

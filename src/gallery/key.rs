@@ -88,6 +88,14 @@ impl Key {
         }
     }
 
+    /// The key of a backup, whatever the mode of its file: it may lie on a stick that knows no modes.
+    ///
+    /// # Errors
+    /// [`KeyError::File`] or [`KeyError::Length`].
+    pub fn of_backup(path: &Path) -> Result<Self, KeyError> {
+        Self::load(path, false)
+    }
+
     /// The key systemd hands to the service: the file [`CREDENTIAL_NAME`] in the folder that
     /// `$CREDENTIALS_DIRECTORY` names. Its mode is systemd's affair and is not checked.
     ///

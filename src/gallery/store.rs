@@ -88,6 +88,15 @@ impl Gallery {
         self.run(|| Ok(self.vault.people(&self.db.begin_read()?)?.1))
     }
 
+    /// Everybody's templates, disabled people's too, for measuring how a household scores.
+    ///
+    /// # Errors
+    /// [`GalleryError::Corrupt`] or [`GalleryError::File`].
+    pub fn templates(&self) -> Result<Vec<(PersonId, Vec<Embedding>)>, GalleryError> {
+        let people = self.contents()?.people;
+        Ok(people.into_iter().map(|e| (e.person.id, e.templates)).collect())
+    }
+
     /// The whole gallery in memory, ready to search.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
 //! One frame through all stages up to the decision: detect → judge → align → embed → match, and each
 //! face's track from frame to frame.
 
+mod guide;
 mod tracker;
 
+pub use guide::{Advice, Guide, Look, Step, TooFew, View};
 pub use tracker::Tracker;
 
 use crate::{
@@ -20,6 +22,9 @@ use std::path::Path;
 /// Faces of one frame that are compared; of more, the largest. Each costs an embedding, and who wants
 /// in stands in front.
 const COMPARED: usize = 3;
+
+/// A second face of at least this share of the first one's area stands beside it, not behind.
+const CROWD: f32 = 0.25;
 
 /// Both networks, and what is known of the faces seen so far.
 pub struct Recogniser {
@@ -88,6 +93,11 @@ impl Recogniser {
         Ok(Self { detector, network, decoder, limits, tracker: Tracker::default() })
     }
 
+    /// Goes by another least score and other limits from the next frame on.
+    pub fn adjust(&mut self, decoder: Decoder, limits: Limits) {
+        (self.decoder, self.limits) = (decoder, limits);
+    }
+
     /// The embedding network.
     pub fn network(&self) -> &Network {
         &self.network
@@ -145,6 +155,28 @@ impl Recogniser {
         }
         let aligned = crop(picture, &face.landmarks, self.network.input_size())?;
         Ok(Probe { face, embedding: self.network.embed(&aligned)?, faces: faces.len() })
+    }
+
+    /// What a frame shows of somebody who is being enrolled: the largest face, unless another is nearly as
+    /// large.
+    ///
+    /// # Errors
+    /// A network failed to run, or gave what is no result.
+    pub fn regard(&self, frame: &RgbImage) -> Result<Look, NetworkError> {
+        let mut faces = self.detector.detect(frame, &self.decoder)?;
+        faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        let Some(face) = faces.first() else { return Ok(Look::Nobody) };
+        if faces.get(1).is_some_and(|other| other.bounds.area() > CROWD * face.bounds.area()) {
+            return Ok(Look::Crowd);
+        }
+        let quality = assess(frame, face);
+        if let Err(refusal) = self.limits.judge(&quality) {
+            return Ok(Look::Unfit(refusal));
+        }
+        Ok(match self.embed(frame, face)? {
+            Some(embedding) => Look::Face(quality.pose, Box::new(embedding)),
+            None => Look::Unfit(Refusal::NoFace),
+        })
     }
 
     /// `None` where the landmarks are no face, which the limits let through for no face that is one.

@@ -1,10 +1,11 @@
 use super::{
-    Clock, House, Keeper, News,
+    Clock, House, Keeper, News, Peek,
     control::{Answer, Asked, Request, listen},
 };
 use crate::{
-    camera::{CameraError, FrameSource, Reopening, Seen as Look},
-    decision::{Command, Event, Millis},
+    camera::{CameraError, Frame, FrameSource, Reopening, Seen as Look},
+    decision::{Command, Event, Millis, Policy},
+    detect::{Decoder, Limits},
     door::{DoorError, InputEvent, InputKind, Inputs},
     gallery::Matcher,
     model::NetworkError,
@@ -13,7 +14,7 @@ use crate::{
 use std::{
     path::PathBuf,
     sync::{
-        Arc, RwLock,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -61,7 +62,26 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     control: Option<PathBuf>,
     reload: Reload,
+    hangup: Arc<AtomicBool>,
+    reconfigure: Reconfigure,
+    /// What the eyes are to take over before their next look.
+    sight: Arc<Mutex<Option<(Decoder, Limits)>>>,
+    peek: Peek,
 }
+
+/// All that may change while the daemon runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// What the decision core goes by.
+    pub policy: Policy,
+    /// What counts as a face.
+    pub decoder: Decoder,
+    /// Which face is fit to be recognised.
+    pub limits: Limits,
+}
+
+/// Reads the configuration anew; why it cannot be used otherwise.
+type Reconfigure = Box<dyn FnMut() -> Result<Rules, String>>;
 
 /// Reads the household anew.
 type Reload = Box<dyn FnMut() -> Result<House, String>>;
@@ -71,7 +91,29 @@ impl Daemon {
     pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
         let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
         let nothing = || Err("this daemon has no gallery to read".to_owned());
-        Self { keeper, clock, matcher, stop, control: None, reload: Box::new(nothing) }
+        let unchanged = || Err("this daemon has no configuration to read".to_owned());
+        Self {
+            keeper,
+            clock,
+            matcher,
+            stop,
+            control: None,
+            reload: Box::new(nothing),
+            hangup: Arc::default(),
+            reconfigure: Box::new(unchanged),
+            sight: Arc::default(),
+            peek: Peek::default(),
+        }
+    }
+
+    /// Also reads its rules by `reconfigure`, and the household, whenever `hangup` is set. Rules that cannot
+    /// be read leave the old ones in place; the strike and what is under way are never touched.
+    pub fn reconfigured(
+        self,
+        hangup: Arc<AtomicBool>,
+        reconfigure: impl FnMut() -> Result<Rules, String> + 'static,
+    ) -> Self {
+        Self { hangup, reconfigure: Box::new(reconfigure), ..self }
     }
 
     /// Also listens for requests at `socket`, and reads the household anew by `reload` when asked to.
@@ -107,7 +149,7 @@ impl Daemon {
         if let Some(path) = &self.control {
             let sender = sender.clone();
             let ask = move |asked| sender.try_send(Message::Asked(asked)).is_ok();
-            if let Err(e) = listen(path, ask) {
+            if let Err(e) = listen(path, self.peek.clone(), ask) {
                 log::error!(
                     "{}: {e}; `facelatch status` and `unlock` will not work",
                     path.display()
@@ -130,6 +172,9 @@ impl Daemon {
         let mut told_time = None;
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
+            if self.hangup.swap(false, Ordering::Relaxed) {
+                self.take_over_rules(now);
+            }
             if told_time.is_none_or(|at| now.since(at) >= HEARTBEAT) {
                 self.keeper.tell(Event::Clock(self.clock.local()), now);
                 self.keeper.try_again(now);
@@ -173,10 +218,30 @@ impl Daemon {
                 (true, text.to_owned())
             }
             Request::Reload => self.reload_house(),
+            // Frames are lent without asking here.
+            Request::Frame => (false, "no frame".to_owned()),
         };
         let status = Some(self.keeper.status());
         // Whoever asked may have gone.
-        let _ = answer.try_send(Answer { done, text, status });
+        let _ = answer.try_send(Answer { done, text, status, frame: None });
+    }
+
+    fn take_over_rules(&mut self, now: Millis) {
+        let rules = (self.reconfigure)().and_then(|rules| {
+            self.keeper.set_policy(rules.policy, now).map_err(|e| e.to_string())?;
+            Ok((rules.decoder, rules.limits))
+        });
+        match rules {
+            Ok(sight) => {
+                *self.sight.lock().unwrap_or_else(|e| e.into_inner()) = Some(sight);
+                log::info!("the configuration was read again");
+            }
+            Err(why) => log::error!("{why}; the configuration stays as it was"),
+        }
+        match self.reload_house() {
+            (true, people) => log::info!("the gallery was read again: {people}"),
+            (false, why) => log::error!("{why}; the household stays as it was"),
+        }
     }
 
     fn reload_house(&mut self) -> (bool, String) {
@@ -196,11 +261,17 @@ impl Daemon {
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
-        let matcher = Arc::clone(&self.matcher);
+        let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
+        let mut lending = Lending { peek: self.peek.clone(), lent: false };
         thread::spawn(move || {
             let mut camera = Reopening::new(cameras);
             while !stop.load(Ordering::Relaxed) {
-                let looked = look(&mut camera, &mut recogniser, &matcher, &clock, &sender);
+                let adjusted = sight.lock().unwrap_or_else(|e| e.into_inner()).take();
+                if let Some((decoder, limits)) = adjusted {
+                    recogniser.adjust(decoder, limits);
+                }
+                let looked =
+                    look(&mut camera, &mut recogniser, &matcher, &mut lending, &clock, &sender);
                 if let Err(error) = looked {
                     let _ = sender.send(Message::Failed(error));
                     return;
@@ -236,6 +307,26 @@ impl Daemon {
     }
 }
 
+/// Frames that go to an enrolment instead of to the door.
+struct Lending {
+    peek: Peek,
+    lent: bool,
+}
+
+impl Lending {
+    fn lends(&mut self, frame: &Frame) -> bool {
+        let lends = self.peek.offer(frame);
+        match (std::mem::replace(&mut self.lent, lends), lends) {
+            (false, true) => {
+                log::warn!("somebody is being enrolled: no face opens the door meanwhile")
+            }
+            (true, false) => log::info!("the enrolment is over: watching for faces again"),
+            _ => {}
+        }
+        lends
+    }
+}
+
 /// Whether this is the exit button's first report, and says that it is pressed.
 fn first_press(kind: InputKind, known: &mut bool) -> bool {
     let InputKind::RequestToExit { pressed } = kind else { return false };
@@ -256,6 +347,7 @@ fn look<F>(
     camera: &mut Reopening<F>,
     recogniser: &mut Recogniser,
     matcher: &RwLock<Arc<Matcher>>,
+    lending: &mut Lending,
     clock: &Clock,
     sender: &SyncSender<Message>,
 ) -> Result<(), DaemonError>
@@ -283,6 +375,11 @@ where
             return Ok(());
         }
     };
+    if lending.lends(&frame) {
+        say(Event::NoFace);
+        let _ = sender.send(Message::Frame);
+        return Ok(());
+    }
     let now = clock.now();
     let matcher = Arc::clone(&matcher.read().unwrap_or_else(|e| e.into_inner()));
     let seen = recogniser.look(&frame.pixels, now, &matcher)?;
@@ -291,6 +388,16 @@ where
     }
     let _ = sender.send(Message::Frame);
     Ok(())
+}
+
+/// A flag that SIGHUP sets.
+///
+/// # Errors
+/// The handler cannot be installed.
+pub fn hang_up_on_signal() -> std::io::Result<Arc<AtomicBool>> {
+    let hangup = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hangup))?;
+    Ok(hangup)
 }
 
 /// A flag that SIGINT and SIGTERM set.

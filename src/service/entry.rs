@@ -1,5 +1,7 @@
 use super::{House, audit::Entry};
-use crate::decision::{AlarmKind, Cause, Command, Denial, Evidence, Outcome, Quality, Record};
+use crate::decision::{
+    AlarmKind, Cause, Command, Denial, Evidence, LivenessPolicy, Outcome, Policy, Quality, Record,
+};
 use serde_json::{Map, Value, json};
 
 /// What the audit log keeps of a decision.
@@ -49,6 +51,26 @@ pub fn of_return() -> Entry {
     Entry { kind: "recording_again", fields: Map::new() }
 }
 
+/// What the audit log keeps of rules that changed while the daemon ran.
+pub fn of_rules(policy: &Policy) -> Entry {
+    let votes = &policy.votes;
+    let liveness = match votes.liveness {
+        LivenessPolicy::UnknownAccepted => Value::Null,
+        LivenessPolicy::Required(least) => rounded(least.0),
+    };
+    let facts = [
+        ("threshold", rounded(votes.threshold.0)),
+        ("margin", rounded(votes.margin.0)),
+        ("votes_needed", json!(votes.needed)),
+        ("votes_of", json!(votes.of)),
+        ("least_liveness", liveness),
+        ("misses", json!(policy.lockout.misses)),
+        ("faces_need_audit", json!(policy.faces_need_audit)),
+    ];
+    let fields = facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    Entry { kind: "rules", fields }
+}
+
 /// What the audit log keeps of an alarm.
 pub fn of_alarm(kind: AlarmKind, raised: bool) -> Entry {
     let mut fields = Map::new();
@@ -75,8 +97,6 @@ fn evidence_into(
     house: &House,
     add: &mut impl FnMut(&str, Value),
 ) {
-    // Rounded: a log for people needs no more, and says less about templates.
-    let rounded = |v: f32| json!((f64::from(v) * 1000.0).round() / 1000.0);
     add("track", json!(evidence.track.0));
     if let Some(person) = evidence.person {
         let (number, name) =
@@ -94,6 +114,11 @@ fn evidence_into(
     if let Quality::Poor(flaw) = evidence.quality {
         add("quality", json!(snake(&format!("{flaw:?}"))));
     }
+}
+
+/// A log for people needs no more, and says less about templates.
+fn rounded(v: f32) -> Value {
+    json!((f64::from(v) * 1000.0).round() / 1000.0)
 }
 
 fn cause(cause: Cause) -> &'static str {

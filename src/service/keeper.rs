@@ -134,6 +134,19 @@ impl Keeper {
         self.house = house;
     }
 
+    /// Goes by other rules from now on, and records that first; the strike, its pulse and a lockout stay as
+    /// they are.
+    ///
+    /// # Errors
+    /// [`PolicyError`]; the old rules stay then.
+    pub fn set_policy(&mut self, policy: Policy, now: Millis) -> Result<(), PolicyError> {
+        policy.check()?;
+        self.write([entry::of_rules(&policy)], now);
+        self.core.set_policy(policy)?;
+        self.policy = policy;
+        Ok(())
+    }
+
     /// How things stand.
     pub fn status(&self) -> Status {
         Status {
@@ -160,6 +173,10 @@ impl Keeper {
     }
 
     fn carry_out(&mut self, actions: Actions, now: Millis) {
+        // Most frames decide nothing, and cost no more than that.
+        if actions.is_empty() {
+            return;
+        }
         let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
         let recorded = self.write(entries, now);
         for action in actions {

@@ -7,14 +7,16 @@ mod daemon;
 mod entry;
 mod house;
 mod keeper;
+mod peek;
 mod replay;
 mod timetable;
 
 pub use clock::{Clock, wall};
-pub use control::{Answer, Request, Status, ask, socket_path};
-pub use daemon::{Daemon, DaemonError, event_of, stop_on_signals};
+pub use control::{Answer, FrameHead, Request, Status, ask, socket_path};
+pub use daemon::{Daemon, DaemonError, Rules, event_of, hang_up_on_signal, stop_on_signals};
 pub use house::House;
 pub use keeper::{Keeper, News};
+pub use peek::{Borrowed, Peek};
 pub use replay::{ReplayError, replay};
 /// How large the audit log may grow, as the configuration says.
 pub fn audit_limits(config: &crate::config::Audit) -> audit::Limits {

@@ -53,6 +53,33 @@ fn a_resident_who_missed_the_pulse_need_not_step_away_but_wait() {
 }
 
 #[test]
+fn other_rules_hold_from_the_next_frame_on_and_wrong_ones_never() {
+    let rules = |change: fn(&mut Policy)| {
+        let mut policy = Policy::default();
+        change(&mut policy);
+        policy
+    };
+    let mut house = House::new().seen(1_000, 2, resident(1), "show HoldStill");
+    house.core.set_policy(rules(|p| p.votes.margin = Margin(0.1))).unwrap();
+    // Two votes of the old rules and one of the new are no three.
+    let mut house = house.seen(1_200, 2, resident(1), "").seen(
+        1_400,
+        1,
+        resident(1),
+        "unlock for Face until 4400; granted; show Open",
+    );
+    // The pulse that is under way ends as it was to end.
+    house.core.set_policy(rules(|p| p.votes.threshold = Threshold(0.95))).unwrap();
+    assert!(house.core.set_policy(rules(|p| p.votes.needed = 0)).is_err());
+    house.until(4_400, "lock; show Clear").seen(
+        12_000,
+        9,
+        resident(2),
+        "show HoldStill; show NotRecognised",
+    );
+}
+
+#[test]
 fn a_stranger_is_one_miss_however_many_frames() {
     House::new()
         .seen(1_000, 4, stranger(1), "show HoldStill")

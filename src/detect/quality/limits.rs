@@ -112,6 +112,41 @@ impl Refusal {
 }
 
 impl Limits {
+    /// Every limit by its name.
+    pub fn values(&self) -> [(&'static str, f64); 13] {
+        // Taken apart, so that a new limit cannot be forgotten here.
+        let Self {
+            least_eye_distance,
+            most_outside,
+            most_landmarks_outside,
+            least_brightness,
+            most_brightness,
+            most_dark,
+            most_bright,
+            least_contrast,
+            least_sharpness,
+            most_roll,
+            most_yaw,
+            most_pitch,
+            most_misfit,
+        } = *self;
+        [
+            ("least_eye_distance", least_eye_distance.into()),
+            ("most_outside", most_outside.into()),
+            ("most_landmarks_outside", most_landmarks_outside.into()),
+            ("least_brightness", least_brightness.into()),
+            ("most_brightness", most_brightness.into()),
+            ("most_dark", most_dark.into()),
+            ("most_bright", most_bright.into()),
+            ("least_contrast", least_contrast.into()),
+            ("least_sharpness", least_sharpness.into()),
+            ("most_roll", most_roll.into()),
+            ("most_yaw", most_yaw.into()),
+            ("most_pitch", most_pitch.into()),
+            ("most_misfit", most_misfit.into()),
+        ]
+    }
+
     /// Whether a face may be recognised, or the first thing to do about it. In an order in which each
     /// measure can be trusted once those before it have passed: a small face looks blurred, a dark one
     /// flat, and one turned away covered.

@@ -1,3 +1,4 @@
+use crate::files::give_to_owner_of;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -18,6 +19,10 @@ impl Tail {
     /// Opens or makes the file, and cuts it to `len` bytes.
     pub(super) fn open(path: &Path, len: u64) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        // The folder's owner is who writes it: a log that root once made would shut the daemon out.
+        if let Some(folder) = path.parent() {
+            give_to_owner_of(folder, &file)?;
+        }
         let mut tail = Self { file, len, failed: true };
         tail.mend()?;
         Ok(tail)

@@ -2,7 +2,7 @@ use super::{tail::faults, *};
 use crate::gallery::PersonId;
 use proptest::prelude::*;
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
 use tempfile::TempDir;
 
 const ROOMY: Limits = Limits { file_bytes: 1 << 20, files: 4 };
@@ -48,6 +48,24 @@ fn kinds(dir: &Path) -> Vec<String> {
 fn names(dir: &Path) -> Vec<String> {
     let files = files::all(dir).unwrap();
     files.iter().map(|f| f.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_log_that_root_begins_can_be_written_by_the_owner_of_its_folder() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIP: only root can give files away");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235)).unwrap();
+    let mut log = open(dir.path(), TIGHT);
+    for i in 0..8 {
+        log.append(&at(i.into()), entry("granted", i)).unwrap();
+    }
+    assert!(names(dir.path()).len() > 1, "full files too");
+    for name in names(dir.path()) {
+        assert_eq!(fs::metadata(dir.path().join(&name)).unwrap().uid(), 1234, "{name}");
+    }
 }
 
 #[test]

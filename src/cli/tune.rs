@@ -1,0 +1,162 @@
+use super::{
+    cluster::faces_in,
+    failure::{Failure, code},
+    household::{ConfigArg, gallery, model_hash, recogniser},
+    output::{self, say},
+};
+use crate::{
+    embed::Embedding,
+    evaluate::{HouseholdScores, share_above, wilson_interval},
+    files::Tree,
+    plot::{Chart, Series},
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Find a threshold for this household: how its own faces score against each other, and how strangers
+/// score against them.
+///
+/// Take strangers as the door will see them: many, of the household's ages and looks if there are, none of
+/// them enrolled. With too few to show the rate, nothing below the configured threshold is suggested.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A folder or zip with a picture of each of many strangers
+    #[arg(long, value_name = "DIR|ZIP")]
+    strangers: PathBuf,
+    /// The share of strangers that may pass in one frame (false accept rate)
+    #[arg(long, default_value_t = 0.001)]
+    far: f64,
+    /// Draw the shares that pass at every threshold into NAME.svg and NAME.png
+    #[arg(long, value_name = "NAME")]
+    plot: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    people: usize,
+    strangers: usize,
+    /// Whether there are enough strangers to measure the rate that was asked for.
+    measured: bool,
+    configured: At,
+    suggested: At,
+    scores: &'a HouseholdScores,
+}
+
+/// A threshold, and the shares of faces that pass it.
+#[derive(Serialize)]
+struct At {
+    threshold: f32,
+    strangers: f64,
+    residents: f64,
+    /// The 95 % interval of `residents`.
+    interval: (f64, f64),
+}
+
+impl At {
+    fn of(scores: &HouseholdScores, threshold: f32) -> Self {
+        let passing = |scores: &[f32]| scores.iter().filter(|&&score| score >= threshold).count();
+        let share = |scores: &[f32]| passing(scores) as f64 / scores.len().max(1) as f64;
+        let interval = wilson_interval(passing(&scores.genuine), scores.genuine.len());
+        let (strangers, residents) = (share(&scores.strangers), share(&scores.genuine));
+        Self { threshold, strangers, residents, interval }
+    }
+}
+
+/// With so many strangers over the rate, and none of them passing, the rate is that low with 95 %
+/// certainty: the rule of three.
+const ENOUGH: f64 = 3.0;
+
+pub fn tune(args: &Args) -> Result<(), Failure> {
+    let config = args.config.load()?;
+    let recogniser = recogniser(&config)?;
+    let model = model_hash(recogniser.network().contract())?;
+    let household = gallery(&config, model, false)?.templates()?;
+    let tree = Tree::open(&args.strangers)?;
+    let strangers: Vec<Embedding> =
+        faces_in(&tree, &recogniser)?.into_iter().map(|(_, face)| face).collect();
+    let scores = HouseholdScores::of(&household, &strangers);
+    let found = scores.threshold(args.far).map_err(|e| {
+        let text =
+            format!("{e}; enrol people with two pictures or more, and choose --far from 0 to 1");
+        Failure::new(code::DATA, &text)
+    })?;
+    if let Some(path) = &args.plot {
+        chart(&scores).write(path)?;
+    }
+    let configured = config.recognition.threshold;
+    let measured = strangers.len() as f64 * args.far >= ENOUGH;
+    // Few strangers say little, and must not open the door any wider.
+    let suggested = if measured { found.threshold } else { found.threshold.max(configured) };
+    if !measured {
+        log::warn!(
+            "{} strangers cannot show a rate of {}, {:.0} would: nothing below the configured threshold is \
+             suggested",
+            strangers.len(),
+            args.far,
+            ENOUGH / args.far
+        );
+    }
+    let output = Output {
+        people: household.len(),
+        strangers: strangers.len(),
+        measured,
+        configured: At::of(&scores, configured),
+        suggested: At::of(&scores, suggested.max(LEAST)),
+        scores: &scores,
+    };
+    if args.json { output::json(&output) } else { print(&output) }
+}
+
+/// The least threshold that a configuration may have.
+const LEAST: f32 = 0.01;
+
+fn print(output: &Output) -> Result<(), Failure> {
+    let most = |scores: &[f32]| scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let scores = output.scores;
+    say!(
+        "people      {}, {} faces that have another of the same person",
+        output.people,
+        scores.genuine.len()
+    )?;
+    say!("strangers   {}, the most alike scores {:.3}", output.strangers, most(&scores.strangers))?;
+    if !scores.between.is_empty() {
+        say!("residents   taken for each other score {:.3} at most", most(&scores.between))?;
+    }
+    for (name, at) in [("configured", &output.configured), ("suggested", &output.suggested)] {
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let (low, high) = at.interval;
+        say!(
+            "{name:<10}  {:.3}: {} of the strangers pass, {} of the household's own faces ({} to {})",
+            at.threshold,
+            percent(at.strangers),
+            percent(at.residents),
+            percent(low),
+            percent(high)
+        )?;
+    }
+    say!("one frame against all templates; the door wants several frames that agree")
+}
+
+fn chart(scores: &HouseholdScores) -> Chart {
+    let all = [("its own faces", &scores.genuine), ("one resident as another", &scores.between)];
+    let series = all.into_iter().chain([("strangers", &scores.strangers)]);
+    Chart {
+        title: "Who passes at which threshold".into(),
+        x_label: "Threshold".into(),
+        y_label: "Share that passes".into(),
+        log_x: false,
+        series: series
+            .filter(|(_, scores)| !scores.is_empty())
+            .map(|(name, scores)| Series {
+                name: format!("{name} ({})", scores.len()),
+                points: share_above(scores, -0.2, 1.0, 601),
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,252 @@
+//! The commands beside the daemon, as a careful owner and their scripts use them.
+
+#[allow(dead_code)]
+mod house;
+
+use house::{House, repository};
+use std::{
+    fs,
+    process::{Output, Stdio},
+};
+
+/// A folder of the demo's people.
+fn demo(name: &str) -> String {
+    repository(&format!("demo/enrol/{name}")).display().to_string()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A pipe whose reader has gone.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_who_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let ben = demo("Ben");
+    let [a, b] = ["Alex/0.jpg", "Ben/0.jpg"].map(demo);
+    for (args, code) in [
+        (&["check-config"][..], 0),
+        (&["people"], 0),
+        (&["people", "--json"], 0),
+        (&["lock"], 0),
+        (&["doctor"], 0),
+        (&["man"], 0),
+        (&["completions", "bash"], 0),
+        (&["--help"], 0),
+        // Who asks for an answer gets it.
+        (&["verify", &a, &b], 1),
+        (&["identify", &b], 1),
+        (&["enroll", "Ben", "--from", &ben], 0),
+    ] {
+        let run = |out: Stdio| {
+            let mut command = match args[0] {
+                "man" | "completions" | "--help" => house.bare(args),
+                _ => house.command(args),
+            };
+            command.stdout(out).stderr(Stdio::piped()).output().unwrap()
+        };
+        let output = run(closed());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+        if args[0] == "enroll" {
+            continue;
+        }
+        let output = run(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        assert_eq!(output.status.code(), Some(74), "{args:?}: {}", stderr(&output));
+        assert!(args[0] == "--help" || stderr(&output).contains("free some space"), "{args:?}");
+    }
+}
+
+#[test]
+fn one_bad_picture_is_named_and_passed_over() {
+    let house = House::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::copy(demo("Alex/0.jpg"), path("b.jpg")).unwrap();
+    fs::write(path("a.jpg"), b"\xff\xd8 no picture").unwrap();
+    image::RgbImage::new(64, 64).save(path("c.png")).unwrap();
+    let enrolled = house.output(&["enroll", "Alex", "--from", &path("")]);
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    assert!(stdout(&enrolled).contains("1 pictures"), "{}", stdout(&enrolled));
+    for name in ["a.jpg", "c.png"] {
+        assert!(stderr(&enrolled).contains(name), "{}", stderr(&enrolled));
+    }
+    // Files and whole folders alike.
+    for named in [&[path("")][..], &[path("a.jpg"), path("b.jpg"), path("absent.jpg")]] {
+        let mut args = vec!["identify"];
+        args.extend(named.iter().map(String::as_str));
+        let found = house.output(&args);
+        assert_eq!(found.status.code(), Some(0), "{}", stderr(&found));
+        assert_eq!(stdout(&found).lines().count(), 1);
+        assert!(stdout(&found).contains("b.jpg: Alex") && stderr(&found).contains("a.jpg"));
+    }
+    let found = house.done(&["identify", "--json", &path("a.jpg"), &path("b.jpg")]);
+    let lines: Vec<serde_json::Value> =
+        found.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines[0]["error"].is_string() && lines[1]["name"] == "Alex", "{found}");
+    // With nothing left there is no answer.
+    fs::remove_file(path("b.jpg")).unwrap();
+    for args in [&["enroll", "Ben", "--from", &path("")][..], &["identify", &path("")]] {
+        assert_eq!(house.output(args).status.code(), Some(65), "{args:?}");
+    }
+}
+
+#[test]
+fn who_is_known_but_not_let_in_is_said_to_be() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    house.done(&["people", "disable", "Alex"]);
+    let picture = demo("Alex/3.jpg");
+    assert!(house.done(&["identify", &picture]).contains("Alex, disabled"));
+    let json = house.done(&["identify", "--json", &picture]);
+    assert!(json.contains("\"disabled\":true"), "{json}");
+}
+
+#[test]
+fn before_the_first_run_the_log_says_when_it_begins() {
+    let house = House::new();
+    for args in [&["log"][..], &["log", "--verify"]] {
+        let output = house.output(args);
+        assert_eq!(output.status.code(), Some(66));
+        assert!(stderr(&output).contains("begins with the first"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_configuration_is_checked_for_everything_at_once_and_locks_the_door_all_the_same() {
+    let house = House::new();
+    house.edit(
+        "lock = \"sim:\"",
+        "lock = \"sim:\"\npulse = \"2m\"\ncontact = \"rppal:5\"\ntamper = \"rppal:5\"",
+    );
+    for command in ["check-config", "run", "doctor"] {
+        let output = house.output(&[command]);
+        assert_eq!(output.status.code(), Some(78));
+        for words in ["2 things are wrong", "door.pulse is 120s", "door.contact and door.tamper"] {
+            assert!(stderr(&output).contains(words), "{command}: {}", stderr(&output));
+        }
+    }
+    assert!(house.done(&["lock"]).contains("locked"), "only its own line counts");
+    house.edit("lock = \"sim:\"", "lock = \"sin:\"");
+    assert_eq!(house.output(&["lock"]).status.code(), Some(78));
+    let house = House::new();
+    house.edit("[door]", "[recognition]\nleast_liveness = 0.5\n[door]");
+    let output = house.output(&["check-config", "--quiet"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("there is no liveness check yet"), "{}", stderr(&output));
+    house.done(&["check-config", "--elsewhere"]);
+}
+
+#[test]
+fn whoever_stands_before_the_camera_is_led_and_enrolled() {
+    let house = House::new();
+    // The demo's evening: Alex is the first to come, and the others are not Alex.
+    let enrolled = house.output(&["enroll", "Alex", "--camera"]);
+    assert!(enrolled.status.success(), "{}", stderr(&enrolled));
+    for words in ["good, that is picture 1", "turn your head", "not taken"] {
+        assert!(stderr(&enrolled).contains(words), "no {words} in {}", stderr(&enrolled));
+    }
+    assert!(house.done(&["identify", &demo("Alex/3.jpg")]).contains("Alex"));
+    assert_eq!(house.output(&["identify", &demo("Ben/3.jpg")]).status.code(), Some(1));
+    // The same face under another name would be two people whom the door cannot tell apart.
+    let again = house.output(&["enroll", "Eve", &format!("--camera=dir:{}@1", demo("Alex"))]);
+    assert_eq!(again.status.code(), Some(65));
+    assert!(stderr(&again).contains("looks like person 0"), "{}", stderr(&again));
+    let empty = tempfile::tempdir().unwrap();
+    image::RgbImage::new(64, 64).save(empty.path().join("a.png")).unwrap();
+    let nobody =
+        house.output(&["enroll", "Eve", &format!("--camera=dir:{}", empty.path().display())]);
+    assert_eq!(nobody.status.code(), Some(65));
+    assert!(stderr(&nobody).contains("only 0 of 2"), "{}", stderr(&nobody));
+    assert_eq!(house.output(&["enroll", "Eve"]).status.code(), Some(64), "neither is no way");
+}
+
+#[test]
+fn a_backup_brings_everybody_back_and_nothing_else_does() {
+    let house = House::new();
+    let path = |name: &str| house.folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    house.done(&["people", "schedule", "Alex", "Mon-Fri 08:00-18:00"]);
+    let before = house.done(&["people", "--json"]);
+    let said = house.done(&["people", "export", &text("backup")]);
+    assert!(said.contains("1 people") && said.contains("keep the two apart"), "{said}");
+    let taken = house.output(&["people", "import", &text("backup")]);
+    assert!(stderr(&taken).contains("is left alone"), "{}", stderr(&taken));
+    for file in ["gallery.redb", "gallery.key"] {
+        fs::remove_file(path(file)).unwrap();
+    }
+    let missing = house.output(&["people", "import", &text("backup"), "--key", &text("none")]);
+    assert_eq!(missing.status.code(), Some(66));
+    fs::write(path("other.key"), [7; 32]).unwrap();
+    let wrong = house.output(&["people", "import", &text("backup"), "--key", &text("other.key")]);
+    assert!(stderr(&wrong).contains("under another key"), "{}", stderr(&wrong));
+    assert!(!path("gallery.redb").exists());
+    house.done(&["people", "import", &text("backup")]);
+    assert_eq!(house.done(&["people", "--json"]), before);
+    assert!(house.done(&["identify", &demo("Alex/3.jpg")]).contains("Alex"));
+}
+
+#[test]
+fn pictures_are_sorted_by_who_is_in_them_and_a_threshold_is_found_for_the_household() {
+    let house = House::new();
+    let groups = house.done(&["cluster", "--json", &demo("")]);
+    let groups: Vec<serde_json::Value> = serde_json::from_str(&groups).unwrap();
+    let names: Vec<String> = groups
+        .iter()
+        .map(|group| {
+            let pictures = group["pictures"].as_array().unwrap();
+            let mut names: Vec<&str> =
+                pictures.iter().map(|p| p.as_str().unwrap().split('/').next().unwrap()).collect();
+            names.dedup();
+            names.join("+")
+        })
+        .collect();
+    assert_eq!(names.len(), 2, "{groups:?}");
+    assert!(names.contains(&"Alex".to_owned()) && names.contains(&"Ben".to_owned()), "{names:?}");
+    let listed = house.done(&["cluster", &demo("Alex")]);
+    assert!(listed.contains("1 people at a threshold of 0.66"), "{listed}");
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let plot = house.folder.path().join("plot").display().to_string();
+    let tuned = house.output(&["tune", "--strangers", &demo("Ben"), "--json", "--plot", &plot]);
+    // Five strangers, however unlike, are no reason to open the door wider.
+    assert!(stderr(&tuned).contains("cannot show a rate of 0.001"), "{}", stderr(&tuned));
+    let found: serde_json::Value = serde_json::from_slice(&tuned.stdout).unwrap();
+    assert_eq!((&found["people"], &found["measured"]), (&1.into(), &false.into()), "{found}");
+    assert_eq!(found["suggested"], found["configured"]);
+    assert_eq!(found["suggested"]["residents"], 1.0);
+    let enough = house.done(&["tune", "--strangers", &demo("Ben"), "--far", "0.6", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&enough).unwrap();
+    let [suggested, configured] =
+        ["suggested", "configured"].map(|at| found[at]["threshold"].as_f64().unwrap());
+    assert!(0.0 < suggested && suggested < configured, "{found}");
+    assert!(fs::metadata(format!("{plot}.png")).is_ok());
+    assert!(house.done(&["tune", "--strangers", &demo("Ben")]).contains("suggested"));
+}
+
+#[test]
+fn a_person_has_eight_templates_and_nobody_poses_for_nothing() {
+    let house = House::new();
+    let alex = demo("Alex");
+    let early = house.output(&["enroll", "Alex", "--add", "--camera"]);
+    assert!(stderr(&early).contains("leave out --add"), "{}", stderr(&early));
+    assert!(!stderr(&early).contains("look into the camera"), "{}", stderr(&early));
+    assert!(house.done(&["enroll", "Alex", "--from", &alex]).contains("5 pictures"));
+    let added = house.output(&["enroll", "Alex", "--add", "--from", &alex]);
+    assert!(stdout(&added).contains("3 pictures"), "{}", stdout(&added));
+    assert!(stderr(&added).contains("the last 2 are left out"), "{}", stderr(&added));
+    let full = house.output(&["enroll", "Alex", "--add", "--camera"]);
+    assert_eq!(full.status.code(), Some(65));
+    assert!(stderr(&full).contains("has 8 templates"), "{}", stderr(&full));
+}
