@@ -16,11 +16,15 @@ use facelatch::{
     door::{SimLock, SimTimeline},
     embed::Embedding,
     gallery::Matcher,
+    model::Pool,
     pipeline::{Recogniser, Seen, Tracker, events},
     service::{Clock, House, Keeper, timetable},
 };
 use image::RgbImage;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -155,6 +159,7 @@ fn what_a_look_takes_is_given_back_and_does_not_grow() {
         &repository("models/embedding-int8.onnx"),
         Decoder::default(),
         Config::default().quality,
+        &Arc::new(Pool::new(1)),
     )
     .unwrap();
     let own = [somebody(1)];

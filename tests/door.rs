@@ -11,6 +11,7 @@ use facelatch::{
     embed::Embedding,
     files::Tree,
     gallery::{Gallery, Key, ModelHash, Name},
+    model::Pool,
     pipeline::Recogniser,
     service::{
         Clock, House, Keeper, News,
@@ -23,6 +24,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,6 +38,7 @@ fn recogniser(config: &Config) -> Recogniser {
         &repository("models/embedding-int8.onnx"),
         Decoder::default(),
         config.quality,
+        &Arc::new(Pool::new(1)),
     )
     .unwrap()
 }

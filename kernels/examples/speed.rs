@@ -84,9 +84,7 @@ fn main() {
         let start = Instant::now();
         net.run(&picture, None).expect("a picture of this size");
         whole.push(start.elapsed());
-        for (i, stage) in
-            net.profile(&picture).expect("a picture of this size").into_iter().enumerate()
-        {
+        for (i, stage) in net.profile().expect("a picture of this size").into_iter().enumerate() {
             if run == 0 { stages.push(stage) } else { stages[i].2 = stages[i].2.min(stage.2) }
         }
     }

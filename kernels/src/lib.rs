@@ -25,6 +25,6 @@ mod tests;
 mod x86;
 
 pub use conv::{Conv, ConvError, Output};
-pub use net::{Builder, Map, Net, Run};
+pub use net::{Builder, Map, Net, Run, ceiling};
 pub use pool::{MOST_THREADS, Pool};
 pub use table::{FORCE, ways};

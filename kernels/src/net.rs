@@ -291,12 +291,15 @@ impl Net {
         }
     }
 
-    /// One run on one thread: each stage's description, its multiplications and the time it took.
+    /// One run of a dark picture on one thread: each stage's description, its multiplications and the
+    /// time it took.
     ///
     /// # Errors
-    /// [`ConvError::Length`] for a picture of another size.
-    pub fn profile(&self, picture: &[u8]) -> Result<Vec<(String, u64, Duration)>, ConvError> {
-        let mut memory = self.memory(picture, None)?;
+    /// None that a network could have; that of [`Net::run`].
+    pub fn profile(&self) -> Result<Vec<(String, u64, Duration)>, ConvError> {
+        let input = &self.places[0];
+        let picture = vec![0; input.height * input.width * input.channels];
+        let mut memory = self.memory(&picture, None)?;
         let ground = self.ground(&mut memory);
         let times = self.stages.iter().map(|stage| {
             let start = Instant::now();
@@ -384,4 +387,31 @@ impl Drop for Run<'_> {
             }
         }
     }
+}
+
+/// Multiplications a second of one thread on a product that stays in the cache next to the core: what
+/// these kernels could do at most, measured now.
+pub fn ceiling() -> f64 {
+    let (depth, outputs, side) = (256, 64, 8);
+    let product = Conv {
+        kernel: [1, 1],
+        stride: [1, 1],
+        pads: [0; 4],
+        inputs: depth,
+        outputs,
+        depthwise: false,
+        weights: vec![1; depth * outputs],
+        bias: vec![0; outputs],
+        scale: vec![1e-4; outputs],
+        input_zero: 0,
+        output: Output::Bytes { zero: 0, low: 0, high: 255 },
+    };
+    let build = || {
+        let (mut builder, input) = Builder::new([side, side], depth)?;
+        let out = builder.conv(input, product)?;
+        let net = builder.finish(&[out], Arc::new(Pool::new(1)));
+        (0..500).try_fold(Duration::MAX, |least, _| Ok(least.min(net.profile()?[0].2)))
+    };
+    let time: Result<Duration, ConvError> = build();
+    time.map_or(0.0, |time| (depth * outputs * side * side) as f64 / time.as_secs_f64())
 }

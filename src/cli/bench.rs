@@ -1,22 +1,26 @@
 use super::{
     failure::{Failure, code},
     household::{picture, shipped},
+    output::{json, say},
 };
 use crate::{
     align::crop,
     detect::{Decoder, Detector, Limits, assess},
-    embed::{Embedding, Network},
+    embed::{EMBEDDING_LEN, Embedding, Network},
     gallery::{Matcher, PersonId},
+    model::{self, Plan, Pool},
 };
+use facelatch_kernels::{FORCE, ceiling, ways};
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 use std::{
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Time each stage of one frame on one thread: detect, judge, align, embed, and a search among 1,000
-/// people of 8 templates.
+/// Time each stage of one frame: detect, judge, align, embed, and a search among 1,000 people of 8
+/// templates; and how fast the networks' convolutions run on this processor.
 #[derive(clap::Args)]
 pub struct Args {
     /// The detector
@@ -31,9 +35,26 @@ pub struct Args {
     /// How often
     #[arg(long, default_value_t = 200)]
     runs: usize,
+    /// Threads that share the work of a network, 1 to 4
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    threads: u8,
+    /// Show every stage of the networks' convolutions
+    #[arg(long)]
+    layers: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// How the convolutions are computed.
+    kernels: &'static str,
+    threads: u8,
+    /// What one thread does of the largest product in its cache, 10⁹ multiplications a second.
+    ceiling_gmacs: f64,
+    stages: Vec<Stage>,
+    networks: Vec<Convolutions>,
 }
 
 /// The times of one stage, ms.
@@ -45,13 +66,39 @@ struct Stage {
     p99: f64,
 }
 
+/// The part of a network that runs on bytes.
+#[derive(Serialize)]
+struct Convolutions {
+    network: &'static str,
+    load_ms: f64,
+    macs: u64,
+    /// The whole network's least time, its surroundings included, as 10⁹ multiplications a second.
+    gmacs: f64,
+    /// Each stage on one thread, the least of its times.
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    layer: String,
+    macs: u64,
+    ms: f64,
+}
+
 const PEOPLE: u32 = 1000;
 const TEMPLATES: usize = 8;
 
 pub fn bench(args: &Args) -> Result<(), Failure> {
     let file = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| shipped(name));
-    let detector = Detector::load(&file(&args.detector, "models/detector-int8.onnx"))?;
-    let network = Network::load(&file(&args.model, "models/embedding-int8.onnx"))?;
+    let pool = Arc::new(Pool::new(args.threads.into()));
+    let path = file(&args.detector, "models/detector-int8.onnx");
+    let start = Instant::now();
+    let detector = Detector::parse(&path, &model::bytes(&path)?, &pool)?;
+    let detector_load = start.elapsed();
+    let path = file(&args.model, "models/embedding-int8.onnx");
+    let start = Instant::now();
+    let network = Network::parse(&path, &model::bytes(&path)?, &pool)?;
+    let network_load = start.elapsed();
     let picture = picture(&file(&args.picture, "demo/enrol/Alex/0.jpg"))?;
     let frame = resize(&picture, 640, 480, FilterType::Triangle);
     let decoder = Decoder::default();
@@ -74,6 +121,10 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
         time("embed", runs, || network.embed(&aligned)),
         time("search 1000x8", runs, || matcher.search(&probe)),
     ];
+    let networks = vec![
+        convolutions("detector", detector.plan(), detector_load, stages[0].min, runs),
+        convolutions("embedding", network.plan(), network_load, stages[3].min, runs),
+    ];
     let sum = |of: fn(&Stage) -> f64| stages.iter().map(of).sum::<f64>();
     let whole = Stage {
         stage: "one face",
@@ -82,18 +133,72 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
         p99: sum(|s| s.p99),
     };
     stages.push(whole);
-    if args.json {
-        let text = serde_json::to_string_pretty(&stages);
-        println!("{}", text.map_err(|e| Failure::new(code::SOFTWARE, &e.to_string()))?);
-        return Ok(());
-    }
-    let all = stages.last().map_or(1.0, |s| s.median);
-    println!("{:<16}{:>9}{:>9}{:>9}{:>8}", "ms", "min", "median", "p99", "share");
-    for s in &stages {
+    let report = Report {
+        kernels: ways().0,
+        threads: args.threads,
+        ceiling_gmacs: ceiling() / 1e9,
+        stages,
+        networks,
+    };
+    if args.json { json(&report) } else { print(&report, args.layers) }
+}
+
+fn print(report: &Report, layers: bool) -> Result<(), Failure> {
+    let all = report.stages.last().map_or(1.0, |s| s.median);
+    say!("{:<16}{:>9}{:>9}{:>9}{:>8}", "ms", "min", "median", "p99", "share")?;
+    for s in &report.stages {
         let share = s.median / all * 100.0;
-        println!("{:<16}{:9.3}{:9.3}{:9.3}{share:7.1}%", s.stage, s.min, s.median, s.p99);
+        say!("{:<16}{:9.3}{:9.3}{:9.3}{share:7.1}%", s.stage, s.min, s.median, s.p99)?;
+    }
+    say!(
+        "\n{} kernels ({FORCE} chooses: {}), {} threads; one does {:.0} GMAC/s in its cache",
+        report.kernels,
+        ways().1.join(", "),
+        report.threads,
+        report.ceiling_gmacs
+    )?;
+    for network in &report.networks {
+        let share = network.gmacs / report.ceiling_gmacs / f64::from(report.threads) * 100.0;
+        say!(
+            "{:<16}{:>9.1} million MACs, {:.1} GMAC/s, {share:.0} % of that; loaded in {:.0} ms",
+            network.network,
+            network.macs as f64 / 1e6,
+            network.gmacs,
+            network.load_ms
+        )?;
+        for layer in network.layers.iter().filter(|_| layers) {
+            let rate = layer.macs as f64 / layer.ms / 1e6;
+            say!("  {:<50}{:9.3} ms{rate:9.1} GMAC/s", layer.layer, layer.ms)?;
+        }
     }
     Ok(())
+}
+
+fn convolutions(
+    network: &'static str,
+    plan: &Plan,
+    load: Duration,
+    min: f64,
+    runs: usize,
+) -> Convolutions {
+    let mut layers: Vec<Layer> = Vec::new();
+    let macs = plan.on_bytes().map_or(0, |net| net.macs());
+    for run in 0..runs.min(50) {
+        // A network that tract runs alone has no stages of ours.
+        let Some(times) = plan.on_bytes().and_then(|net| net.profile().ok()) else { break };
+        for (i, (layer, macs, time)) in times.into_iter().enumerate() {
+            let ms = ms(time);
+            match layers.get_mut(i) {
+                Some(layer) if run > 0 => layer.ms = layer.ms.min(ms),
+                _ => layers.push(Layer { layer, macs, ms }),
+            }
+        }
+    }
+    Convolutions { network, load_ms: ms(load), macs, gmacs: macs as f64 / min / 1e6, layers }
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
 }
 
 fn time<T>(stage: &'static str, runs: usize, mut work: impl FnMut() -> T) -> Stage {
@@ -104,7 +209,6 @@ fn time<T>(stage: &'static str, runs: usize, mut work: impl FnMut() -> T) -> Sta
         times.push(start.elapsed());
     }
     times.sort_unstable();
-    let ms = |d: Duration| d.as_secs_f64() * 1000.0;
     let at = |share: f64| ms(times[((times.len() - 1) as f64 * share) as usize]);
     Stage { stage, min: at(0.0), median: at(0.5), p99: at(0.99) }
 }
@@ -119,7 +223,7 @@ fn crowd() -> Matcher {
     let people: Vec<(PersonId, Vec<Embedding>)> = (0..PEOPLE)
         .map(|id| {
             let template = |_| {
-                let values: Vec<f32> = (0..crate::embed::EMBEDDING_LEN).map(|_| number()).collect();
+                let values: Vec<f32> = (0..EMBEDDING_LEN).map(|_| number()).collect();
                 Embedding::from_slice(&values).expect("random numbers have a direction")
             };
             (PersonId(id), (0..TEMPLATES).map(template).collect())

@@ -5,9 +5,13 @@ use crate::{
     detect::Decoder,
     embed::Contract,
     gallery::{Gallery, Key, ModelHash},
+    model::Pool,
     pipeline::Recogniser,
 };
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Which configuration a command goes by.
 #[derive(clap::Args)]
@@ -47,7 +51,8 @@ pub fn wanted(config: &Config) -> Result<Wanted, Failure> {
 pub fn recogniser(config: &Config) -> Result<Recogniser, Failure> {
     let models = &config.models;
     let (decoder, limits) = (decoder(config), config.quality);
-    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, limits)?)
+    let pool = Arc::new(Pool::new(models.threads));
+    Ok(Recogniser::load(&models.detector, &models.embedding, decoder, limits, &pool)?)
 }
 
 /// What counts as a face.

@@ -6,6 +6,7 @@ use crate::{
     decision::PolicyError,
     door::{ChipPath, Line},
 };
+use facelatch_kernels::MOST_THREADS;
 use std::fmt::Display;
 
 /// A value that cannot work.
@@ -146,6 +147,7 @@ impl Config {
         check("camera.height", camera.height.into(), 16.0, LARGEST_SIDE.into());
         check("camera.fps", camera.fps.into(), 1.0, 240.0);
         check("models.least_detection", self.models.least_detection.into(), 0.01, 1.0);
+        check("models.threads", self.models.threads as f64, 1.0, MOST_THREADS as f64);
         // A file is synced record by record and renamed as a whole: more than 1 GiB helps nobody.
         check("audit.file_kib", audit.file_kib as f64, 1.0, f64::from(1 << 20));
         check("audit.files", audit.files.into(), 2.0, 10_000.0);

@@ -99,6 +99,7 @@ impl Config {
         next.camera = self.camera.clone();
         next.models.detector.clone_from(&self.models.detector);
         next.models.embedding.clone_from(&self.models.embedding);
+        next.models.threads = self.models.threads;
         next.state = self.state.clone();
         next.audit = self.audit.clone();
         let door = self.door.clone();
@@ -109,6 +110,7 @@ impl Config {
             ("camera", next.camera != read.camera),
             ("models.detector", next.models.detector != read.models.detector),
             ("models.embedding", next.models.embedding != read.models.embedding),
+            ("models.threads", next.models.threads != read.models.threads),
             ("state.folder", next.state != read.state),
             ("audit", next.audit != read.audit),
             ("door.lock", next.door.lock != read.door.lock),
@@ -204,6 +206,7 @@ mod tests {
             ),
             ("[camera]\nfps = 0\nwidth = 9000", &["camera.fps is 0", "camera.width is 9000"]),
             ("[models]\nleast_detection = nan", &["models.least_detection is NaN"]),
+            ("[models]\nthreads = 5", &["models.threads is 5"]),
             ("[quality]\nmost_yaw = nan", &["quality.most_yaw is NaN"]),
             ("[audit]\nfiles = 1\nfile_kib = 0", &["audit.files is 1", "audit.file_kib is 0"]),
             ("[camera\n", &["line 1"]),

@@ -59,6 +59,8 @@ pub struct Models {
     pub embedding: PathBuf,
     /// Least score of a face, 0 to 1.
     pub least_detection: f32,
+    /// Threads that share the work of a frame, 1 to 4.
+    pub threads: usize,
 }
 
 /// `[state]`
@@ -202,6 +204,7 @@ impl Default for Models {
             detector: "/usr/share/facelatch/models/detector-int8.onnx".into(),
             embedding: "/usr/share/facelatch/models/embedding-int8.onnx".into(),
             least_detection: 0.5,
+            threads: 1,
         }
     }
 }

@@ -1,5 +1,6 @@
-use super::PersonId;
+use super::{PersonId, sieve::Sieve};
 use crate::embed::{EMBEDDING_LEN, Embedding, Score};
+use std::{ops::Range, sync::Arc};
 
 /// The gallery in memory: one probe against everybody, without allocating. Nothing in it changes, so
 /// threads share it in an [`Arc`](std::sync::Arc); a changed gallery is another matcher.
@@ -8,7 +9,12 @@ pub struct Matcher {
     people: Vec<Entry>,
     /// All templates, each person's together, in the order of `people`.
     templates: Vec<[f32; EMBEDDING_LEN]>,
+    /// In a large gallery, who needs to be looked at more closely.
+    sieve: Option<Arc<Sieve>>,
 }
+
+/// Templates from which on a sieve is faster than looking at all of them.
+const LARGE: usize = 256;
 
 #[derive(Clone)]
 struct Entry {
@@ -49,6 +55,9 @@ impl Matcher {
                 matcher.people.push(Entry { id, disabled, end: matcher.templates.len() });
             }
         }
+        if matcher.templates.len() >= LARGE {
+            matcher.sieve = Sieve::new(&matcher.templates).map(Arc::new);
+        }
         matcher
     }
 
@@ -77,11 +86,28 @@ impl Matcher {
     /// Disabled people are found like others. They must stay rivals: without them, a disabled
     /// person's face would go to the enabled relative who looks like them most.
     pub fn search(&self, probe: &Embedding) -> Option<Match> {
+        if let Some(sieve) = &self.sieve
+            && let Some(sifted) = sieve.sift(probe)
+        {
+            let about = |own: Range<usize>| sifted.best_of(own);
+            // Nobody below this can be the best or the second.
+            let least = self.two_best(|own| Some(Score(about(own))))[1]
+                .map_or(f32::MIN, |second| second.score.0 - sifted.margin());
+            return matched(self.two_best(|own| {
+                (about(own.clone()) >= least).then(|| best_of(&self.templates[own], probe))
+            }));
+        }
+        matched(self.two_best(|own| Some(best_of(&self.templates[own], probe))))
+    }
+
+    /// The two people with the best scores; `score` is asked for each person's templates.
+    fn two_best(&self, score: impl Fn(Range<usize>) -> Option<Score>) -> [Option<Found>; 2] {
         let mut found: [Option<Found>; 2] = [None; 2];
         let mut begin = 0;
         for &Entry { id, disabled, end } in &self.people {
-            let score = best_of(&self.templates[begin..end], probe);
+            let own = begin..end;
             begin = end;
+            let Some(score) = score(own) else { continue };
             let ahead = |other: Option<Found>| other.is_none_or(|f| score > f.score);
             if ahead(found[0]) {
                 found = [Some(Found { id, score, disabled }), found[0]];
@@ -89,9 +115,12 @@ impl Matcher {
                 found[1] = Some(Found { id, score, disabled });
             }
         }
-        let [best, second] = found;
-        best.map(|best| Match { best, second })
+        found
     }
+}
+
+fn matched([best, second]: [Option<Found>; 2]) -> Option<Match> {
+    best.map(|best| Match { best, second })
 }
 
 /// The score of a probe and the most similar one of a person's templates.
@@ -173,6 +202,25 @@ mod tests {
             // Any order of summing 128 products of unit vectors is within 128 roundings of the truth.
             let tolerance = EMBEDDING_LEN as f32 * f32::EPSILON;
             prop_assert!((dot(a.values(), b.values()) - a.cosine(&b).0).abs() <= tolerance);
+        }
+    }
+
+    #[test]
+    fn a_search_of_many_finds_what_a_plain_loop_finds() {
+        let mut state = 7;
+        let mut random = || Embedding::new(std::array::from_fn(|_| noise(&mut state))).unwrap();
+        let mut people: Vec<_> = (0..120)
+            .map(|id| (PersonId(id), id % 9 == 0, (0..4).map(|_| random()).collect::<Vec<_>>()))
+            .collect();
+        // Twins, to the last bit, and somebody a hair's breadth away.
+        people[100].2[3] = people[30].2[1];
+        people[50].2[0] =
+            people[30].2[1].halfway(&random()).unwrap().halfway(&people[30].2[1]).unwrap();
+        let matcher = matcher(&people);
+        assert!(matcher.sieve.is_some());
+        let probes = (0..300).map(|_| random()).chain(people.iter().map(|p| p.2[1]));
+        for probe in probes.collect::<Vec<_>>() {
+            assert_eq!(matcher.search(&probe), plain(&people, &probe));
         }
     }
 

@@ -10,6 +10,7 @@ mod key;
 mod matcher;
 mod person;
 mod rows;
+mod sieve;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -156,13 +156,14 @@ fn with_bytes(
     [width, height]: [usize; 2],
     pool: &Arc<Pool>,
 ) -> TractResult<(TypedModel, Option<BytesOp>)> {
+    // The whole file's weights go before they are packed: at one time there are two copies, not three.
+    let rest = ModelProto { graph: Some(region.rest), ..model };
     let kinds: Vec<Kind> = region.outputs.iter().map(|(_, kind)| *kind).collect();
     let kept: Vec<Map> = kinds.iter().map(Kind::map).collect();
     let op = BytesOp::new(region.net.finish(&kept, Arc::clone(pool)), kinds, region.bytes);
     let mut whole = TypedModel::default();
     let picture = whole.add_source("picture", u8::fact([1, height, width, 3]))?;
     let maps = whole.wire_node("bytes", op.clone(), &[picture])?;
-    let rest = ModelProto { graph: Some(region.rest), ..model };
     let mut rest = onnx().model_for_proto_model(&rest)?;
     for (i, map) in maps.iter().enumerate() {
         rest.set_input_fact(i, whole.outlet_fact(*map)?.clone().into())?;

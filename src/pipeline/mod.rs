@@ -13,11 +13,11 @@ use crate::{
     detect::{Decoder, Detector, Face, Limits, MAX_FACES, Refusal, assess},
     embed::{Embedding, Network},
     gallery::Matcher,
-    model::NetworkError,
+    model::{self, NetworkError, Pool},
 };
 use heapless::Vec;
 use image::RgbImage;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// Faces of one frame that are compared; of more, the largest. Each costs an embedding, and who wants
 /// in stands in front.
@@ -79,7 +79,7 @@ pub enum NoProbe {
 }
 
 impl Recogniser {
-    /// Loads both networks.
+    /// Loads both networks; the threads of `pool` share the work of a frame.
     ///
     /// # Errors
     /// [`NetworkError`]: a file that is missing, damaged or of another version.
@@ -88,8 +88,10 @@ impl Recogniser {
         network: &Path,
         decoder: Decoder,
         limits: Limits,
+        pool: &Arc<Pool>,
     ) -> Result<Self, NetworkError> {
-        let (detector, network) = (Detector::load(detector)?, Network::load(network)?);
+        let detector = Detector::parse(detector, &model::bytes(detector)?, pool)?;
+        let network = Network::parse(network, &model::bytes(network)?, pool)?;
         Ok(Self { detector, network, decoder, limits, tracker: Tracker::default() })
     }
 
