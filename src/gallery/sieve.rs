@@ -49,6 +49,8 @@ impl Sieve {
         };
         let scores = builder.conv(probe, product).ok()?;
         let net = builder.finish(&[scores], Arc::new(Pool::new(1)));
+        // The first run allocates what later ones use again.
+        drop(net.run(&[128; EMBEDDING_LEN], None));
         let error = rounded.iter().fold(0.0, |most: f32, (.., error)| most.max(*error));
         Some(Self { net, scores, error })
     }
