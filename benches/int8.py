@@ -7,8 +7,9 @@ run: every worker is its own process on the same core, and they take turns.
 
 Needs numpy, onnx, onnxruntime, openvino and ai-edge-litert (PyPI); a runtime that is not there is left
 out and named. The f32 network is the same file with its quantization taken out. `--json` for scripts.
+`--faces crops.zip` compares outputs with onnxruntime's on 200 pictures instead (needs pillow).
 """
-import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile
+import argparse, json, os, statistics, subprocess, sys, tempfile
 
 WORKER = r"""
 import sys, time
@@ -83,6 +84,30 @@ def without_quantization(path):
     return file.name, shape
 
 
+def parity(a, size):
+    """Cosines of our outputs and onnxruntime's for the same 200 pictures."""
+    import io, random, zipfile
+    import numpy as np, onnxruntime
+    from PIL import Image
+
+    archive = zipfile.ZipFile(a.faces)
+    names = sorted(n for n in archive.namelist() if n.lower().endswith((".jpg", ".png", ".webp")))
+    names = random.Random(1).sample(names, min(200, len(names)))
+    side = (int(size[0]), int(size[1]))
+    pictures = [np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB").resize(side)) for n in names]
+    command = [a.plan, a.onnx, *size, "outputs"]
+    text = subprocess.run(command, input=b"".join(p.tobytes() for p in pictures), capture_output=True, check=True)
+    ours = np.array([line.split() for line in text.stdout.decode().splitlines()], np.float64)
+    session = onnxruntime.InferenceSession(a.onnx, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    feed = lambda p: {name: (p.astype(np.float32) / 255).transpose(2, 0, 1)[None]}
+    theirs = np.array([session.run(None, feed(p))[0].ravel() for p in pictures], np.float64)
+    norm = lambda m: m / np.linalg.norm(m, axis=1, keepdims=True)
+    cosines = (norm(ours) * norm(theirs)).sum(1)
+    report = {"pictures": len(pictures), "least": cosines.min(), "mean": cosines.mean()}
+    print(json.dumps(report) if a.json else "{pictures} pictures: least cosine {least:.6f}, mean {mean:.6f}".format(**report))
+
+
 class Worker:
     def __init__(self, name, command, cores, env={}):
         self.name, self.rounds = name, []
@@ -108,10 +133,14 @@ def main():
     p.add_argument("--rounds", type=int, default=12)
     p.add_argument("--runs", type=int, default=40)
     p.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))
+    p.add_argument("--faces", metavar="ZIP", help="compare outputs on these pictures instead")
     p.add_argument("--json", action="store_true")
     a = p.parse_args()
     f32, shape = without_quantization(a.onnx)
     size = [str(shape[3]), str(shape[2])]
+    if a.faces:
+        os.unlink(f32)
+        return parity(a, size)
     one, two = {a.core}, set(sorted(os.sched_getaffinity(0))[-2:])
     ours = lambda how: [a.plan, a.onnx, *size, how]
     python = lambda kind, file, threads=1: [sys.executable, "-c", WORKER, kind, file, str(threads), str(shape)]

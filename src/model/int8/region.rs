@@ -134,7 +134,7 @@ impl<'a> Finder<'a> {
         let is_picture = self.graph.input.iter().any(|v| v.name == input);
         if is_picture && self.constant(input).is_none() {
             let byte = |i: usize| {
-                let steps = (i as f32 * (1.0 / 255.0) / scale).round_ties_even();
+                let steps = (i as f32 / 255.0 / scale).round_ties_even();
                 (steps + f32::from(zero)).clamp(0.0, 255.0) as u8
             };
             let table = std::array::from_fn(byte);
