@@ -8,6 +8,7 @@ mod enrolment;
 mod error;
 mod key;
 mod matcher;
+mod owner;
 mod person;
 mod rows;
 mod store;

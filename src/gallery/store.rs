@@ -1,6 +1,7 @@
 use super::{
     GalleryError, Key, MAX_PEOPLE, MAX_SCHEDULE, MAX_TEMPLATES, Matcher, ModelHash, Name, Person,
     PersonId,
+    owner::give_to_owner_of,
     rows::{Contents, Head, Trouble, Vault, contained, delete},
 };
 use crate::embed::Embedding;
@@ -314,7 +315,8 @@ fn replace(path: &Path, vault: &Vault, contents: &Contents) -> Result<Database, 
         .mode(0o600)
         .open(&new)
         .map_err(Trouble::from)
-        .and_then(|_| {
+        .and_then(|file| {
+            give_to_owner_of(folder_of(path), &file)?;
             let db = builder().create(&new)?;
             commit(&db, |txn| vault.write_contents(txn, contents))?;
             fs::rename(&new, path)?;

@@ -12,7 +12,7 @@ mod timetable;
 
 pub use clock::{Clock, wall};
 pub use control::{Answer, Request, Status, ask, socket_path};
-pub use daemon::{Daemon, DaemonError, event_of, stop_on_signals};
+pub use daemon::{Daemon, DaemonError, Eyes, event_of, stop_on_signals};
 pub use house::House;
 pub use keeper::{Keeper, News};
 pub use replay::{ReplayError, replay};
