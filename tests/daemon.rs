@@ -1,9 +1,22 @@
 //! The daemon as a process: started, asked, told, stopped.
 
+use facelatch::{
+    camera::CameraError,
+    config::Config,
+    detect::Decoder,
+    door::{SimLock, SimTimeline},
+    pipeline::Recogniser,
+    service::{Clock, Daemon, Eyes, House as Household, Keeper},
+};
 use std::{
     fs,
+    os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -54,7 +67,13 @@ impl House {
     fn start(&mut self) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
         let mut command = self.command(&["run"]);
+        command.env("NOTIFY_SOCKET", self.notify_socket());
         self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
+    }
+
+    /// Where systemd would listen.
+    fn notify_socket(&self) -> PathBuf {
+        self.folder.path().join("notify.sock")
     }
 
     fn log(&self) -> String {
@@ -91,7 +110,18 @@ fn the_daemon_watches_answers_and_ends_locked() {
         "nobody listens"
     );
 
+    let systemd = UnixDatagram::bind(house.notify_socket()).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let length = systemd.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
     house.start();
+    assert_eq!(told(), "WATCHDOG=1\nREADY=1\nSTATUS=watching the door");
+    assert_eq!(told(), "WATCHDOG=1");
+    // As a full queue must not stop the daemon, its reader may go.
+    drop(systemd);
     house.wait_for("watching the door");
     house.wait_for("no liveness check");
     house.wait_for("Granted for Face (most like Alex)");
@@ -163,4 +193,36 @@ fn pictures_are_compared_and_the_exit_code_says_how() {
     assert_eq!(house.done(&["people", "--json"]).trim(), "[]");
     assert!(house.done(&["check-config"]).contains("pulse = \"3s\""));
     assert!(house.done(&["lock"]).contains("locked"));
+}
+
+#[test]
+fn a_camera_that_is_not_there_is_no_hang_to_the_watchdog() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::default();
+    let recogniser = Recogniser::load(
+        &repository("models/detector-int8.onnx"),
+        &repository("models/embedding-int8.onnx"),
+        Decoder::default(),
+        config.quality,
+    )
+    .unwrap();
+    let (clock, stop) = (Clock::new(), Arc::new(AtomicBool::new(false)));
+    let lock = Box::new(SimLock::new(SimTimeline::default()));
+    let saved = folder.path().join("lockout.json");
+    let (house, now) = (Household::default(), clock.now());
+    let keeper =
+        Keeper::new(config.policy(), lock, house, None, clock.clone(), saved, now).unwrap();
+    let absent = || {
+        let device = PathBuf::from("/dev/video7");
+        let source = std::io::ErrorKind::NotFound.into();
+        Err(CameraError::Device { device, doing: "opening it", source })
+    };
+    let mut told = Vec::new();
+    let daemon = Daemon::new(keeper, clock, Arc::clone(&stop));
+    let ended = daemon.run(absent, recogniser, None, &mut |_, _, _| {}, &mut |eyes| {
+        told.push(eyes);
+        stop.store(told.len() == 2, Ordering::Relaxed);
+    });
+    ended.unwrap();
+    assert_eq!(told, [Eyes::Blind, Eyes::Blind]);
 }
