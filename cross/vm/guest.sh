@@ -140,6 +140,24 @@ killed_by() {
   ((died < 1000))
 }
 
+# Stops every thread of the daemon in mid-pulse, its strike's guard too: the watchdog must notice, lock and restart.
+hangs() {
+  local start restarts locked
+  restarts=$(property NRestarts)
+  mark
+  facelatch unlock --reason "a test of the watchdog" > /dev/null || return
+  within 5 strike_is 1 || { echo "not released"; return 1; }
+  start=$(now)
+  systemctl kill -s STOP facelatch
+  within 60 strike_is 0 || { echo "the strike stays released"; return 1; }
+  locked=$((($(now) - start) / 1000))
+  within 50 logged "Watchdog timeout" || { echo "it was not the watchdog"; return 1; }
+  within 50 logged "is locked" || { echo "ExecStopPost did not lock"; return 1; }
+  within 120 eval '[[ $(property NRestarts) -gt '"$restarts"' && $(property ActiveState) == active ]]' ||
+    { echo "the service did not come back"; return 1; }
+  echo "inactive after $locked ms, back"
+}
+
 camera_comes_back() {
   local restarts device=/sys/bus/platform/drivers/vivid
   restarts=$(property NRestarts)
@@ -215,6 +233,7 @@ press 27 pull-down
 for signal in KILL SEGV ABRT; do
   check "killed by SIG$signal in mid-pulse" killed_by "$signal"
 done
+check "it hangs in mid-pulse, and the watchdog ends that" hangs
 check "the camera leaves its driver and comes back" camera_comes_back
 
 systemctl stop facelatch
