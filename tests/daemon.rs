@@ -3,12 +3,27 @@
 #[allow(dead_code)]
 mod house;
 
+use facelatch::{
+    camera::CameraError,
+    config::Config,
+    detect::Decoder,
+    door::{SimLock, SimTimeline},
+    model::Pool,
+    pipeline::Recogniser,
+    service::{Clock, Daemon, Eyes, House as Household, Keeper},
+};
 use house::{House, repository};
 use rustix::process::Signal;
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::net::UnixDatagram,
+    path::PathBuf,
     process::Stdio,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -24,7 +39,18 @@ fn the_daemon_watches_answers_and_ends_locked() {
         "nobody listens"
     );
 
+    let systemd = UnixDatagram::bind(house.notify_socket()).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let told = || {
+        let mut bytes = [0; 512];
+        let length = systemd.recv(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    };
     house.start();
+    assert_eq!(told(), "WATCHDOG=1\nREADY=1\nSTATUS=watching the door");
+    assert_eq!(told(), "WATCHDOG=1");
+    // As a full queue must not stop the daemon, its reader may go.
+    drop(systemd);
     house.wait_for("watching the door");
     house.wait_for("no liveness check");
     house.wait_for("Granted for Face (most like Alex)");
@@ -212,4 +238,37 @@ fn memory_and_time_from_start_to_ready() {
         // A guard against the day it doubles; docs/deploy.md has what was measured.
         assert!(now < if environment.is_empty() { 128 } else { 80 }, "{name}: {now} MiB");
     }
+}
+
+#[test]
+fn a_camera_that_is_not_there_is_no_hang_to_the_watchdog() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::default();
+    let recogniser = Recogniser::load(
+        &repository("models/detector-int8.onnx"),
+        &repository("models/embedding-int8.onnx"),
+        Decoder::default(),
+        config.quality,
+        &Arc::new(Pool::new(1)),
+    )
+    .unwrap();
+    let (clock, stop) = (Clock::new(), Arc::new(AtomicBool::new(false)));
+    let lock = Box::new(SimLock::new(SimTimeline::default()));
+    let saved = folder.path().join("lockout.json");
+    let (house, now) = (Household::default(), clock.now());
+    let keeper =
+        Keeper::new(config.policy(), lock, house, None, clock.clone(), saved, now).unwrap();
+    let absent = || {
+        let device = PathBuf::from("/dev/video7");
+        let source = std::io::ErrorKind::NotFound.into();
+        Err(CameraError::Device { device, doing: "opening it", source })
+    };
+    let mut told = Vec::new();
+    let daemon = Daemon::new(keeper, clock, Arc::clone(&stop));
+    let ended = daemon.run(absent, recogniser, None, &mut |_, _, _| {}, &mut |eyes| {
+        told.push(eyes);
+        stop.store(told.len() == 2, Ordering::Relaxed);
+    });
+    ended.unwrap();
+    assert_eq!(told, [Eyes::Blind, Eyes::Blind]);
 }

@@ -11,7 +11,7 @@ use crate::{
     files::give_to_owner_of,
     pipeline::Recogniser,
     service::{
-        Clock, Daemon, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
+        Clock, Daemon, Eyes, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
         hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         recogniser,
         inputs,
         &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
-        &mut || systemd.alive(),
+        &mut |eyes| systemd.alive(eyes),
     )?;
     log::info!("stopped, and locked");
     Ok(())
@@ -192,23 +192,29 @@ fn tell(now: Millis, news: &News, house: &House) {
     }
 }
 
-/// Tells systemd that the door is watched: ready after the first frame, alive with each.
+/// Tells systemd that the door is looked after: ready after the first look, alive with each.
 #[derive(Default)]
 struct Systemd {
-    ready: bool,
+    last: Option<Eyes>,
 }
 
 impl Systemd {
-    fn alive(&mut self) {
+    fn alive(&mut self, eyes: Eyes) {
         use sd_notify::NotifyState::{Ready, Status, Watchdog};
+        let mut told = vec![Watchdog];
+        if self.last.is_none() {
+            told.push(Ready);
+        }
+        if self.last != Some(eyes) {
+            let status = match eyes {
+                Eyes::Open => "watching the door",
+                Eyes::Blind => "no camera: no face opens the door",
+            };
+            log::info!("{status}");
+            told.push(Status(status));
+        }
         // Without systemd there is nobody to tell, which is no error.
-        let _ = match self.ready {
-            true => sd_notify::notify(&[Watchdog]),
-            false => {
-                log::info!("the first frame is through: watching the door");
-                sd_notify::notify(&[Ready, Watchdog, Status("watching the door")])
-            }
-        };
-        self.ready = true;
+        let _ = sd_notify::notify(&told);
+        self.last = Some(eyes);
     }
 }

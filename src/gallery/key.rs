@@ -1,3 +1,4 @@
+use crate::files::give_to_owner_of;
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -134,6 +135,7 @@ impl Key {
         let mut file = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(OWNER_ONLY))
             .tempfile_in(folder)?;
+        give_to_owner_of(folder, file.as_file())?;
         file.write_all(&self.0)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path).map_err(|e| e.error)?;

@@ -3,7 +3,7 @@ use super::{
     PersonId,
     rows::{Contents, Head, Trouble, Vault, contained, delete},
 };
-use crate::embed::Embedding;
+use crate::{embed::Embedding, files::give_to_owner_of};
 use jiff::Timestamp;
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use std::{
@@ -323,7 +323,8 @@ fn replace(path: &Path, vault: &Vault, contents: &Contents) -> Result<Database, 
         .mode(0o600)
         .open(&new)
         .map_err(Trouble::from)
-        .and_then(|_| {
+        .and_then(|file| {
+            give_to_owner_of(folder_of(path), &file)?;
             let db = builder().create(&new)?;
             commit(&db, |txn| vault.write_contents(txn, contents))?;
             fs::rename(&new, path)?;

@@ -196,8 +196,7 @@ fn unusable(path: &Path, error: &TractError) -> NetworkError {
 
 /// Bytes by pixel to numbers by channel, a byte over 255.
 fn planes(pixels: &[u8]) -> Vec<f32> {
-    let channel =
-        |c: usize| pixels.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) / 255.0);
+    let channel = |c: usize| pixels.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) / 255.0);
     channel(0).chain(channel(1)).chain(channel(2)).collect()
 }
 

@@ -25,8 +25,8 @@ use std::{
 /// What the threads tell the one that decides.
 enum Message {
     Event(Event, Millis),
-    /// A frame was looked at: the sign of life that the watchdog waits for.
-    Frame,
+    /// The eyes looked: the sign of life that the watchdog waits for.
+    Looked(Eyes),
     Failed(DaemonError),
     Asked(Asked),
 }
@@ -46,6 +46,15 @@ pub enum DaemonError {
     /// A thread ended that should not have.
     #[error("the thread that {0} has ended; look for a panic above")]
     Thread(&'static str),
+}
+
+/// What came of a look through the camera.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eyes {
+    /// A frame, which was searched for faces.
+    Open,
+    /// There is no camera, and it is being waited for; the inputs and commands work all the same.
+    Blind,
 }
 
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
@@ -126,7 +135,8 @@ impl Daemon {
     }
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
-    /// `tell` hears what happens in which household, and `alive` each time a frame was looked at.
+    /// `tell` hears what happens in which household, and `alive` each time the
+    /// eyes looked, every ten seconds or so while there is no camera.
     ///
     /// # Errors
     /// [`DaemonError`].
@@ -136,7 +146,7 @@ impl Daemon {
         recogniser: Recogniser,
         inputs: Option<Box<dyn Inputs>>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
-        alive: &mut dyn FnMut(),
+        alive: &mut dyn FnMut(Eyes),
     ) -> Result<(), DaemonError>
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
@@ -167,7 +177,7 @@ impl Daemon {
         &mut self,
         receiver: &Receiver<Message>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
-        alive: &mut dyn FnMut(),
+        alive: &mut dyn FnMut(Eyes),
     ) -> Result<(), DaemonError> {
         let mut told_time = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -183,7 +193,7 @@ impl Daemon {
             let until = self.keeper.deadline().map_or(HEARTBEAT, |due| due.since(now));
             match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
                 Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
-                Ok(Message::Frame) => alive(),
+                Ok(Message::Looked(eyes)) => alive(eyes),
                 Ok(Message::Asked(asked)) => self.answer(asked),
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
@@ -367,17 +377,13 @@ where
         Look::Lost { error, retry_in } => {
             log::warn!("no camera: {error}");
             say(Event::Camera { up: false });
-            thread::sleep(retry_in);
-            return Ok(());
+            return wait(retry_in, sender);
         }
-        Look::Absent { retry_in } => {
-            thread::sleep(retry_in);
-            return Ok(());
-        }
+        Look::Absent { retry_in } => return wait(retry_in, sender),
     };
     if lending.lends(&frame) {
         say(Event::NoFace);
-        let _ = sender.send(Message::Frame);
+        let _ = sender.send(Message::Looked(Eyes::Open));
         return Ok(());
     }
     let now = clock.now();
@@ -386,7 +392,14 @@ where
     for event in events(&seen) {
         let _ = sender.send(Message::Event(event, now));
     }
-    let _ = sender.send(Message::Frame);
+    let _ = sender.send(Message::Looked(Eyes::Open));
+    Ok(())
+}
+
+/// A camera that is not there is no hang: the watchdog hears of it, and restarts nothing.
+fn wait(time: Duration, sender: &SyncSender<Message>) -> Result<(), DaemonError> {
+    let _ = sender.send(Message::Looked(Eyes::Blind));
+    thread::sleep(time);
     Ok(())
 }
 

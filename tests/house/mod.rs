@@ -79,8 +79,13 @@ impl House {
     pub fn start_with(&mut self, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
         let mut command = self.command(&["run"]);
-        command.envs(environment.iter().copied());
+        command.env("NOTIFY_SOCKET", self.notify_socket()).envs(environment.iter().copied());
         self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
+    }
+
+    /// Where systemd would listen.
+    pub fn notify_socket(&self) -> PathBuf {
+        self.folder.path().join("notify.sock")
     }
 
     pub fn signal(&self, signal: rustix::process::Signal) {

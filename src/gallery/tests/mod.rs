@@ -6,7 +6,7 @@ use super::{rows::Contents, *};
 use crate::embed::Embedding;
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
@@ -279,4 +279,22 @@ fn a_backup_brings_everything_back_under_new_keys() {
     assert!(matches!(exists, GalleryError::Exists { .. }), "{exists}");
     assert!(!fresh.exists());
     assert_eq!(import(&spare, &fresh, model('a')).unwrap().contents().unwrap(), before);
+}
+
+#[test]
+fn what_root_writes_belongs_to_the_user_of_the_folder() {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIP: only root can give files away");
+        return;
+    }
+    let home = Home::new();
+    std::os::unix::fs::chown(home.0.path(), Some(1234), Some(1235)).unwrap();
+    let mut gallery = home.create();
+    let ada = gallery.enrol(&name("Ada"), &templates(1, 1), None).unwrap();
+    // Removing somebody writes the whole file anew.
+    gallery.remove(ada).unwrap();
+    for file in ["key", "gallery"] {
+        let meta = fs::metadata(home.path(file)).unwrap();
+        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (1234, 1235, 0o600), "{file}");
+    }
 }

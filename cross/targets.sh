@@ -1,0 +1,54 @@
+# Sourced by the scripts here: what a board's target means on Debian. Sets target, triple (GNU's name),
+# arch (Debian's name), emulator; fails with a sentence for a target that is none.
+set -euo pipefail
+
+die() {
+  echo "${0##*/}: $*" >&2
+  exit 1
+}
+
+use_target() {
+  target=$1
+  case $target in
+    aarch64-unknown-linux-gnu) triple=aarch64-linux-gnu arch=arm64 emulator=qemu-aarch64 ;;
+    armv7-unknown-linux-gnueabihf) triple=arm-linux-gnueabihf arch=armhf emulator=qemu-arm ;;
+    *) die "$target: no board's target; there are aarch64-unknown-linux-gnu (Pi 3 and later, 64 bit) and armv7-unknown-linux-gnueabihf (Pi 2 and later, 32 bit)" ;;
+  esac
+}
+
+# Installs those of the packages that are missing.
+need() {
+  local missing=() package
+  for package; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  [[ $(id -u) == 0 ]] || die "missing packages; run: sudo apt-get install --no-install-recommends ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" >&2 ||
+    die "cannot install ${missing[*]}; on another system than Debian find what they hold yourself"
+}
+
+# Where cargo puts what is built for the target.
+built() {
+  echo "${CARGO_TARGET_DIR:-target}/$target/board"
+}
+
+# What goes onto the board: the same without symbols.
+stripped() {
+  echo "$(built)/stripped/facelatch"
+}
+
+# The newest glibc that a binary asks for; binutils read any ELF. Packed relocations came with 2.36.
+newest_glibc_of() {
+  readelf --wide -V "$1" | sed 's/GLIBC_ABI_DT_RELR/GLIBC_2.36/' | grep -o 'GLIBC_2[0-9.]*' | sort -uV | tail -n 1 | cut -d_ -f2
+}
+
+# Where this machine's apt has Debian from.
+mirror() {
+  local uri
+  uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | head -n 1)
+  [[ -n $uri ]] || die "apt knows no Debian here; set one up in /etc/apt/sources.list"
+  echo "${uri%/}"
+}
