@@ -25,8 +25,9 @@ tell() {
   "$@" demo --out "$scratch/demo.png"
 }
 tell "$here" > "$scratch/here"
-# qemu-user shows this machine's /proc/cpuinfo: tract is told which core it runs on.
-TRACT_CPU_AARCH64_KIND=a72 tell "$emulator" -L "/usr/$triple" "$binary" > "$scratch/there"
+# qemu-user shows this machine's /proc/cpuinfo: tract is told which core it runs on. Where this machine has a libc of the
+# board's own architecture as well, the loader would mix the two.
+TRACT_CPU_AARCH64_KIND=a72 tell "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$binary" > "$scratch/there"
 
 # Every word and time must be the same. Scores may differ a little, as tract computes with other kernels on each
 # processor; 0.010 was seen, with 0.3 between what is let in here and the threshold.
