@@ -25,6 +25,37 @@ pub(crate) struct Gemm {
     pub out: Target,
 }
 
+impl Gemm {
+    /// The rows in tiles of `most` at most, each as high as the others or nearly: a last tile of one row
+    /// would leave the core waiting. First rows, and how many.
+    #[inline]
+    pub fn tiles(&self, most: usize) -> impl Iterator<Item = (usize, usize)> {
+        let (rows, tiles) = (self.rows, self.rows.div_ceil(most));
+        (0..tiles).map(move |tile| {
+            let row = rows * tile / tiles;
+            (row, rows * (tile + 1) / tiles - row)
+        })
+    }
+}
+
+/// Calls `tile::<ROWS, OTHERS>(g, row)` with a number of rows up to 8 made a constant.
+macro_rules! with_rows {
+    ($rows:expr, $tile:ident::<_, $others:ident>($g:expr, $row:expr)) => {
+        match $rows {
+            1 => $tile::<1, $others>($g, $row),
+            2 => $tile::<2, $others>($g, $row),
+            3 => $tile::<3, $others>($g, $row),
+            4 => $tile::<4, $others>($g, $row),
+            5 => $tile::<5, $others>($g, $row),
+            6 => $tile::<6, $others>($g, $row),
+            7 => $tile::<7, $others>($g, $row),
+            _ => $tile::<8, $others>($g, $row),
+        }
+    };
+}
+#[allow(unused_imports)] // where there is only the reference
+pub(crate) use with_rows;
+
 /// Where a row of outputs goes.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {

@@ -22,12 +22,10 @@ pub(super) static TABLE: Table = Table {
 const ROWS: usize = 3;
 
 unsafe fn gemm(g: &Gemm) {
-    let tiles = g.rows.div_ceil(ROWS);
-    for tile in 0..tiles {
-        let (row, end) = (g.rows * tile / tiles, g.rows * (tile + 1) / tiles);
+    for (row, rows) in g.tiles(ROWS) {
         // SAFETY: rows and block are as `Gemm` promises.
         unsafe {
-            match end - row {
+            match rows {
                 1 => finish(g, row, fewer::<1>(g, row)),
                 2 => finish(g, row, fewer::<2>(g, row)),
                 _ => finish(g, row, three(g, row)),

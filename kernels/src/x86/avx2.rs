@@ -38,12 +38,10 @@ const ROWS: usize = 6;
 
 #[target_feature(enable = "avx2")]
 unsafe fn gemm(g: &Gemm) {
-    let tiles = g.rows.div_ceil(ROWS);
-    for tile in 0..tiles {
-        let (row, end) = (g.rows * tile / tiles, g.rows * (tile + 1) / tiles);
+    for (row, rows) in g.tiles(ROWS) {
         // SAFETY: rows and block are as `Gemm` promises.
         unsafe {
-            match end - row {
+            match rows {
                 1 => self::tile::<1>(g, row),
                 2 => self::tile::<2>(g, row),
                 3 => self::tile::<3>(g, row),

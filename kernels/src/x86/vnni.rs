@@ -1,6 +1,6 @@
 //! AVX-512 VNNI: `vpdpbusd` multiplies 64 bytes and adds them four by four to 16 sums.
 
-use crate::table::{Depthwise, Gemm, Layout, Table, Target};
+use crate::table::{Depthwise, Gemm, Layout, Table, Target, with_rows};
 use std::arch::x86_64::*;
 
 pub(super) static TABLE: Table = Table {
@@ -37,17 +37,14 @@ const ROWS: [usize; 5] = [0, 8, 8, 8, 6];
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn gemm(g: &Gemm) {
     let vectors = g.width / 16;
-    // Tiles of even height: a last tile of one row would leave the core waiting.
-    let tiles = g.rows.div_ceil(ROWS[vectors]);
-    for tile in 0..tiles {
-        let (row, end) = (g.rows * tile / tiles, g.rows * (tile + 1) / tiles);
+    for (row, rows) in g.tiles(ROWS[vectors]) {
         // SAFETY: rows and block are as `Gemm` promises.
         unsafe {
             match vectors {
-                4 => by_rows::<4>(g, row, end - row),
-                3 => by_rows::<3>(g, row, end - row),
-                2 => by_rows::<2>(g, row, end - row),
-                _ => by_rows::<1>(g, row, end - row),
+                4 => by_rows::<4>(g, row, rows),
+                3 => by_rows::<3>(g, row, rows),
+                2 => by_rows::<2>(g, row, rows),
+                _ => by_rows::<1>(g, row, rows),
             }
         }
     }
@@ -57,18 +54,7 @@ unsafe fn gemm(g: &Gemm) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn by_rows<const V: usize>(g: &Gemm, row: usize, rows: usize) {
     // SAFETY: handed on.
-    unsafe {
-        match rows {
-            1 => tile::<1, V>(g, row),
-            2 => tile::<2, V>(g, row),
-            3 => tile::<3, V>(g, row),
-            4 => tile::<4, V>(g, row),
-            5 => tile::<5, V>(g, row),
-            6 => tile::<6, V>(g, row),
-            7 => tile::<7, V>(g, row),
-            _ => tile::<8, V>(g, row),
-        }
-    }
+    unsafe { with_rows!(rows, tile::<_, V>(g, row)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
