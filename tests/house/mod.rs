@@ -72,14 +72,9 @@ impl House {
     }
 
     pub fn start(&mut self) {
-        self.start_with(&[]);
-    }
-
-    /// Starts the daemon with more in its environment.
-    pub fn start_with(&mut self, environment: &[(&str, &str)]) {
         let log = fs::File::create(self.folder.path().join("daemon.log")).unwrap();
         let mut command = self.command(&["run"]);
-        command.env("NOTIFY_SOCKET", self.notify_socket()).envs(environment.iter().copied());
+        command.env("NOTIFY_SOCKET", self.notify_socket());
         self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
     }
 
