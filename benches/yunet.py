@@ -113,8 +113,8 @@ def race(session, facelatch, detectors, rounds=5):
             times["yunet"].append(1000 * (time.perf_counter() - start))
         for d in detectors:
             command = [facelatch, "bench", "--json", "--runs", "40", "--detector", d]
-            stages = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            times[d].append(stages[0]["median"])
+            report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            times[d].append(report["stages"][0]["median"])
     middle = {name: statistics.median(t) for name, t in times.items()}
     return {"ms": middle, "speed_to_yunet": {d: middle["yunet"] / middle[d] for d in detectors}}
 
