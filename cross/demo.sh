@@ -29,15 +29,15 @@ tell "$here" > "$scratch/here"
 # board's own architecture as well, the loader would mix the two.
 TRACT_CPU_AARCH64_KIND=a72 tell "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$binary" > "$scratch/there"
 
-# Every word and time must be the same. Scores may differ a little, as tract computes with other kernels on each
-# processor; 0.010 was seen, with 0.3 between what is let in here and the threshold.
+# Every word and time must be the same, and scores too but for the last digit: the convolutions give the same bits on
+# every processor, and f32 comes only after them.
 words() { sed -E 's/(score|Alex:|Ben:) -?[0-9.]+/\1/' "$1"; }
 scores() { grep -oE '(score|Alex:|Ben:) -?[0-9.]+' "$1" | cut -d' ' -f2; }
 diff -u <(words "$scratch/here") <(words "$scratch/there") ||
   die "the target decides differently (- here, + on $target)"
 apart=$(paste <(scores "$scratch/here") <(scores "$scratch/there") |
   awk '{ d = $1 > $2 ? $1 - $2 : $2 - $1; if (d > most) most = d } END { printf "%.3f", most }')
-awk -v apart="$apart" 'BEGIN { exit !(apart <= 0.0151) }' ||
-  die "a score on $target is $apart from this machine's, more than 0.015"
+awk -v apart="$apart" 'BEGIN { exit !(apart <= 0.0011) }' ||
+  die "a score on $target is $apart from this machine's, more than 0.001"
 echo "$target decides as this machine does; scores differ by $apart at most:"
 sed 's/^/  /' "$scratch/there"

@@ -248,7 +248,7 @@ fn a_camera_that_is_not_there_is_no_hang_to_the_watchdog() {
     };
     let mut told = Vec::new();
     let daemon = Daemon::new(keeper, clock, Arc::clone(&stop));
-    let ended = daemon.run(absent, recogniser, None, &mut |_, _, _| {}, &mut |eyes| {
+    let ended = daemon.run(absent, recogniser, None, &mut |_, _, _| {}, &mut |eyes, _| {
         told.push(eyes);
         stop.store(told.len() == 2, Ordering::Relaxed);
     });

@@ -11,7 +11,7 @@ use crate::{
     files::give_to_owner_of,
     pipeline::Recogniser,
     service::{
-        Clock, Daemon, Eyes, House, Keeper, News, Rules, audit::AuditLog, audit_limits,
+        Clock, Daemon, Eyes, House, Keeper, News, Rules, Status, audit::AuditLog, audit_limits,
         hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         recogniser,
         inputs,
         &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
-        &mut |eyes| systemd.alive(eyes),
+        &mut |eyes, status| systemd.alive(eyes, status),
     )?;
     log::info!("stopped, and locked");
     Ok(())
@@ -192,29 +192,75 @@ fn tell(now: Millis, news: &News, house: &House) {
     }
 }
 
-/// Tells systemd that the door is looked after: ready after the first look, alive with each.
+/// Tells systemd that the door is looked after, and how it stands: ready after the first look, alive with
+/// each.
 #[derive(Default)]
 struct Systemd {
-    last: Option<Eyes>,
+    /// What it was told last.
+    status: Option<String>,
 }
 
 impl Systemd {
-    fn alive(&mut self, eyes: Eyes) {
+    fn alive(&mut self, eyes: Eyes, status: &Status) {
         use sd_notify::NotifyState::{Ready, Status, Watchdog};
         let mut told = vec![Watchdog];
-        if self.last.is_none() {
+        if self.status.is_none() {
             told.push(Ready);
         }
-        if self.last != Some(eyes) {
-            let status = match eyes {
-                Eyes::Open => "watching the door",
-                Eyes::Blind => "no camera: no face opens the door",
-            };
-            log::info!("{status}");
-            told.push(Status(status));
+        let now = standing(eyes, status);
+        if self.status.as_ref() != Some(&now) {
+            log::info!("{now}");
+            told.push(Status(&now));
         }
         // Without systemd there is nobody to tell, which is no error.
         let _ = sd_notify::notify(&told);
-        self.last = Some(eyes);
+        self.status = Some(now);
+    }
+}
+
+/// How things stand, in a line.
+fn standing(eyes: Eyes, status: &Status) -> String {
+    let mut parts = vec![match eyes {
+        Eyes::Open => "watching the door",
+        Eyes::Blind => "no camera: no face opens the door",
+    }];
+    for (holds, words) in [
+        (status.unlocked, "strike released"),
+        (status.lockdown, "LOCKDOWN"),
+        (!status.audit_writable, "the audit log cannot be written: no face opens the door"),
+    ] {
+        parts.extend(holds.then_some(words));
+    }
+    let alarms = status.alarms.join(", ");
+    let alarm = (!alarms.is_empty()).then(|| format!("ALARM: {alarms}"));
+    parts.into_iter().map(str::to_owned).chain(alarm).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_is_told_all_that_an_owner_should_know() {
+        let calm = Status {
+            unlocked: false,
+            lockdown: false,
+            alarms: vec![],
+            audit_writable: true,
+            people: 2,
+        };
+        assert_eq!(standing(Eyes::Open, &calm), "watching the door");
+        let trouble = Status {
+            unlocked: true,
+            lockdown: true,
+            alarms: vec!["held_open".into(), "tamper".into()],
+            audit_writable: false,
+            ..calm
+        };
+        assert_eq!(
+            standing(Eyes::Blind, &trouble),
+            "no camera: no face opens the door; strike released; LOCKDOWN; the audit log cannot be \
+             written: no face opens the door; ALARM: held_open, tamper"
+        );
     }
 }

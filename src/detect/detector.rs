@@ -56,9 +56,7 @@ impl Detector {
         let Some(letterbox) = Letterbox::new(sides, [width, height]) else {
             return Ok(Faces::new());
         };
-        let mut picture = vec![0; width * height * 3];
-        letterbox.fill(frame, &mut picture);
-        let outputs = self.plan.run(&picture)?;
+        let outputs = self.plan.run_on(|picture| letterbox.fill(frame, picture))?;
         let mut grids = [Grid { values: &[], width: 0, height: 0, stride: 0 }; STRIDES.len()];
         for ((grid, output), (stride, shape)) in
             grids.iter_mut().zip(&outputs).zip(STRIDES.into_iter().zip(self.contract.shapes()))

@@ -122,15 +122,31 @@ impl Plan {
     /// The outputs for one picture, RGB bytes of the size that the plan is for.
     ///
     /// # Errors
-    /// [`NetworkError::Run`].
+    /// [`NetworkError::Run`], for a picture of another size too.
     pub fn run(&self, pixels: &[u8]) -> Result<TVec<TValue>, NetworkError> {
+        let needed = self.size[0] * self.size[1] * 3;
+        if pixels.len() != needed {
+            let text = format!("a picture of {} bytes where {needed} are needed", pixels.len());
+            return Err(NetworkError::Run(text));
+        }
+        self.run_on(|picture| picture.copy_from_slice(pixels))
+    }
+
+    /// The outputs for the picture that `draw` draws, on black, where the network takes it from.
+    ///
+    /// # Errors
+    /// [`NetworkError::Run`].
+    pub fn run_on(&self, draw: impl FnOnce(&mut [u8])) -> Result<TVec<TValue>, NetworkError> {
         let [width, height] = self.size;
         let run = || -> TractResult<_> {
-            let input = match self.bytes {
-                Some(_) => Tensor::from_shape(&[1, height, width, 3], pixels)?,
-                None => Tensor::from_shape(&[1, 3, height, width], &planes(pixels))?,
-            };
-            self.plan.run(tvec!(input.into()))
+            let mut picture = Tensor::zero::<u8>(&[1, height, width, 3])?;
+            let mut view = picture.to_plain_array_view_mut::<u8>()?;
+            let pixels = view.as_slice_mut().ok_or(TractError::msg("a picture in pieces"))?;
+            draw(pixels);
+            if self.bytes.is_none() {
+                picture = Tensor::from_shape(&[1, 3, height, width], &planes(pixels))?;
+            }
+            self.plan.run(tvec!(picture.into()))
         };
         run().map_err(|e| NetworkError::Run(one_line(&e)))
     }

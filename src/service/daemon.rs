@@ -1,6 +1,6 @@
 use super::{
     Clock, House, Keeper, News, Peek,
-    control::{Answer, Asked, Request, listen},
+    control::{Answer, Asked, Request, Status, listen},
 };
 use crate::{
     camera::{CameraError, Frame, FrameSource, Reopening, Seen as Look},
@@ -146,7 +146,7 @@ impl Daemon {
         recogniser: Recogniser,
         inputs: Option<Box<dyn Inputs>>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
-        alive: &mut dyn FnMut(Eyes),
+        alive: &mut dyn FnMut(Eyes, &Status),
     ) -> Result<(), DaemonError>
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
@@ -177,7 +177,7 @@ impl Daemon {
         &mut self,
         receiver: &Receiver<Message>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
-        alive: &mut dyn FnMut(Eyes),
+        alive: &mut dyn FnMut(Eyes, &Status),
     ) -> Result<(), DaemonError> {
         let mut told_time = None;
         while !self.stop.load(Ordering::Relaxed) {
@@ -193,7 +193,7 @@ impl Daemon {
             let until = self.keeper.deadline().map_or(HEARTBEAT, |due| due.since(now));
             match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
                 Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
-                Ok(Message::Looked(eyes)) => alive(eyes),
+                Ok(Message::Looked(eyes)) => alive(eyes, &self.keeper.status()),
                 Ok(Message::Asked(asked)) => self.answer(asked),
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
