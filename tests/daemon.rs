@@ -165,6 +165,11 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_from_a_bad_one
     house.wait_for(
         "recognition.threshold is 7; choose a number from 0.01 to 1; the configuration stays",
     );
+    let asked = house.done(&["status"]);
+    assert!(
+        asked.contains("lockdown   yes"),
+        "a daemon can be asked whatever is in the file: {asked}"
+    );
     house.edit("threshold = 7.0", "threshold = 0.7");
     let status = house.done(&["status"]);
     assert!(status.contains("lockdown   yes"), "what was under way goes on: {status}");
@@ -173,6 +178,17 @@ fn a_hangup_takes_over_a_good_configuration_and_keeps_the_old_one_from_a_bad_one
     let log = house.done(&["log", "--kind", "rules"]);
     assert!(log.lines().count() == 1 && log.contains("threshold=0.7"), "{log}");
     house.done(&["log", "--verify"]);
+}
+
+#[test]
+fn a_second_daemon_leaves_the_door_to_the_first() {
+    let mut house = House::new();
+    house.start();
+    house.wait_for("watching the door");
+    let second = house.output(&["run"]);
+    assert_eq!(second.status.code(), Some(69), "{}", String::from_utf8_lossy(&second.stderr));
+    house.done(&["lockdown", "on"]);
+    assert!(house.done(&["status"]).contains("lockdown   yes"), "the first one is still heard");
 }
 
 #[test]

@@ -63,10 +63,14 @@ pub enum ConvError {
 /// be rounded to an i32.
 const MOST: f64 = (1u32 << 30) as f64;
 
+/// Sides of windows, strides and channels at most.
+const MOST_SIDE: usize = 1 << 14;
+
 impl Conv {
     /// Inputs that reach one output.
     pub fn depth(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * if self.depthwise { 1 } else { self.inputs }
+        let window = self.kernel[0].saturating_mul(self.kernel[1]);
+        window.saturating_mul(if self.depthwise { 1 } else { self.inputs })
     }
 
     /// Height and width of the output for a map of height and width `input`; nothing where the
@@ -74,9 +78,11 @@ impl Conv {
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {
         let [top, left, bottom, right] = self.pads;
         let side = |size: usize, pads: usize, axis: usize| {
-            Some((size + pads).checked_sub(self.kernel[axis])? / self.stride[axis] + 1)
+            let padded = size.checked_add(pads)?;
+            Some(padded.checked_sub(self.kernel[axis])?.checked_div(self.stride[axis])? + 1)
         };
-        Some([side(input[0], top + bottom, 0)?, side(input[1], left + right, 1)?])
+        let [high, wide] = [top.checked_add(bottom)?, left.checked_add(right)?];
+        Some([side(input[0], high, 0)?, side(input[1], wide, 1)?])
     }
 
     /// Whether the parts fit each other and no input can overflow the sums.
@@ -85,6 +91,16 @@ impl Conv {
     /// [`ConvError`], by the first thing that is off.
     pub fn check(&self) -> Result<(), ConvError> {
         let [height, width] = self.kernel;
+        let sides = [height, width, self.inputs, self.outputs, self.stride[0], self.stride[1]];
+        // Far beyond any network, and nothing that is multiplied below or while running overflows.
+        if sides.into_iter().any(|side| side > MOST_SIDE) {
+            return Err(ConvError::Shape("a window, a stride or channels beyond 16,384"));
+        }
+        if let Output::Bytes { low, high, .. } = self.output
+            && low > high
+        {
+            return Err(ConvError::Shape("a least byte above the greatest"));
+        }
         if self.inputs == 0 || self.outputs == 0 || height == 0 || width == 0 {
             return Err(ConvError::Shape("a window or a map without channels"));
         }
@@ -101,7 +117,7 @@ impl Conv {
             }
         }
         for (what, found, needed) in [
-            ("weights", self.weights.len(), self.outputs * self.depth()),
+            ("weights", self.weights.len(), self.outputs.saturating_mul(self.depth())),
             ("bias", self.bias.len(), self.outputs),
             ("scale", self.scale.len(), self.outputs),
         ] {

@@ -27,4 +27,4 @@ mod x86;
 pub use conv::{Conv, ConvError, Output};
 pub use net::{Builder, Map, Net, Run, ceiling};
 pub use pool::{MOST_THREADS, Pool};
-pub use table::{FORCE, ways};
+pub use table::{FORCE, is_fast, unknown_way, ways};

@@ -56,7 +56,8 @@ impl Builder {
     /// [`ConvError::Shape`] for a picture without pixels, or with far too many.
     pub fn new([height, width]: [usize; 2], channels: usize) -> Result<(Self, Map), ConvError> {
         let pixels = height.checked_mul(width).filter(|n| (1..=MOST_PIXELS).contains(n));
-        if pixels.is_none() || !(1..=4096).contains(&channels) {
+        let numbers = pixels.and_then(|pixels| pixels.checked_mul(channels));
+        if !numbers.is_some_and(|numbers| (1..=16 * MOST_PIXELS).contains(&numbers)) {
             return Err(ConvError::Shape("a picture without pixels, or with too many"));
         }
         let size = Size { height, width, channels, floats: false };
@@ -64,6 +65,9 @@ impl Builder {
     }
 
     /// Height, width and channels of a map.
+    ///
+    /// # Panics
+    /// For a map of another network.
     pub fn size(&self, map: Map) -> [usize; 3] {
         let size = &self.sizes[map.0];
         [size.height, size.width, size.channels]
@@ -98,16 +102,21 @@ impl Builder {
     /// one pixel, in floats.
     ///
     /// # Errors
-    /// [`ConvError::Shape`] for a map of floats.
+    /// [`ConvError::Shape`] for a map of floats, or a very large one.
     pub fn mean(&mut self, from: Map, zero: u8, scale: f32) -> Result<Map, ConvError> {
-        let channels = self.bytes(from)?.channels;
+        let Size { height, width, channels, .. } = self.bytes(from)?;
+        // Sums are i32.
+        if height * width > MOST_PIXELS / 4 {
+            return Err(ConvError::Shape("a mean over too many pixels"));
+        }
         self.sizes.push(Size { height: 1, width: 1, channels, floats: true });
         self.steps.push((Step::Mean { zero, scale }, from));
         Ok(Map(self.steps.len()))
     }
 
     fn bytes(&self, map: Map) -> Result<Size, ConvError> {
-        let size = self.sizes[map.0];
+        let foreign = ConvError::Shape("a map of another network");
+        let size = *self.sizes.get(map.0).ok_or(foreign)?;
         let floats = Err(ConvError::Shape("a convolution of floats"));
         if size.floats { floats } else { Ok(size) }
     }

@@ -108,9 +108,15 @@ impl Drop for AbortOnPanic {
 }
 
 impl Pool {
-    /// A pool of 1 to [`MOST_THREADS`] threads; other numbers are held to that.
+    /// A pool of 1 to [`MOST_THREADS`] threads, and no more than there are cores: threads that take turns on
+    /// one would wait for each other most of the time.
     pub fn new(threads: usize) -> Self {
-        let threads = threads.clamp(1, MOST_THREADS);
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+        Self::of(threads.clamp(1, MOST_THREADS).min(cores))
+    }
+
+    /// A pool of exactly so many.
+    pub(crate) fn of(threads: usize) -> Self {
         let shared = Arc::new(Shared {
             call: Mutex::new(Call { number: 0, work: None, quit: false }),
             wake: Condvar::new(),
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn every_part_is_done_once_and_nobody_passes_a_meeting_early() {
         for threads in 1..=MOST_THREADS {
-            let pool = Pool::new(threads);
+            let pool = Pool::of(threads);
             for _ in 0..50 {
                 let counts: Vec<AtomicUsize> = (0..97).map(|_| AtomicUsize::new(0)).collect();
                 let early = AtomicUsize::new(0);
@@ -220,7 +226,7 @@ mod tests {
 
     #[test]
     fn two_callers_at_once_both_get_their_work_done() {
-        let pool = Pool::new(2);
+        let pool = Pool::of(2);
         thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {

@@ -166,10 +166,21 @@ pub(crate) fn all() -> &'static [&'static Table] {
 pub(crate) fn chosen() -> &'static Table {
     static CHOSEN: OnceLock<&'static Table> = OnceLock::new();
     CHOSEN.get_or_init(|| {
-        let forced = std::env::var(FORCE).ok();
-        let forced = forced.and_then(|name| all().iter().find(|t| t.name == name));
-        forced.unwrap_or(&all()[0])
+        let named = |name: String| all().iter().find(|table| table.name == name);
+        std::env::var(FORCE).ok().and_then(named).unwrap_or(&all()[0])
     })
+}
+
+/// Whether this process computes by SIMD, or by the plain reference because it was told to. Where it is
+/// neither, other code is faster.
+pub fn is_fast() -> bool {
+    chosen().name != scalar::TABLE.name || std::env::var_os(FORCE).is_some()
+}
+
+/// A value of the variable [`FORCE`] that names no way of this processor.
+pub fn unknown_way() -> Option<String> {
+    let forced = std::env::var(FORCE).ok()?;
+    all().iter().all(|table| table.name != forced).then_some(forced)
 }
 
 /// The name of the way this process computes, and of every other it could be made to take with the

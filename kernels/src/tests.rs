@@ -128,7 +128,7 @@ proptest! {
         let conv = conv(&kind, inputs, pads, floats, numbers.clone());
         prop_assume!(conv.check().is_ok() && conv.output_size([height, width]).is_some());
         let input = input(height * width * inputs, &mut numbers);
-        let pool = Arc::new(Pool::new(threads));
+        let pool = Arc::new(Pool::of(threads));
         for table in table::all() {
             let (mut builder, map) = Builder::new([height, width], inputs).unwrap();
             let out = builder.conv(map, conv.clone()).unwrap();
@@ -189,7 +189,7 @@ proptest! {
                     at = builder.conv(at, conv.clone()).unwrap();
                 }
                 let end = builder.mean(at, 7, 0.25).unwrap();
-                let net = builder.finish_for(table, &[at, end], Arc::new(Pool::new(threads)));
+                let net = builder.finish_for(table, &[at, end], Arc::new(Pool::of(threads)));
                 for _ in 0..2 {
                     let run = net.run(&picture, Some(&table_of_bytes)).unwrap();
                     prop_assert_eq!(run.bytes(at), &map[..], "{} x{}", table.name, threads);
@@ -206,7 +206,7 @@ fn what_cannot_be_run_exactly_is_refused() {
         conv(&Kind::Dense { kernel: [1, 1], stride: 1, outputs: 4 }, 8, [0; 4], false, Numbers(1))
     };
     type Case = (&'static str, fn(&mut Conv));
-    let cases: [Case; 9] = [
+    let cases: [Case; 12] = [
         ("weights of -128", |c| c.weights[3] = -128),
         ("a bias near the edge", |c| c.bias[0] = i32::MAX),
         ("a scale that leaves 32 bits", |c| c.scale[1] = 1e9),
@@ -216,6 +216,16 @@ fn what_cannot_be_run_exactly_is_refused() {
         ("no stride", |c| c.stride = [0, 1]),
         ("padding beyond the window", |c| c.pads = [1, 0, 0, 0]),
         ("a depthwise window of one", |c| c.depthwise = true),
+        ("a least byte above the greatest", |c| {
+            c.output = Output::Bytes { zero: 0, low: 9, high: 3 };
+        }),
+        ("a window whose size wraps to one", |c| {
+            (c.inputs, c.outputs, c.weights) = (1, 1, vec![1]);
+            (c.bias, c.scale) = (vec![0], vec![1.0]);
+            c.kernel = [3, 0xAAAA_AAAA_AAAA_AAABu64 as usize];
+            c.pads = [1, c.kernel[1] - 1, 1, 0];
+        }),
+        ("channels beyond any network", |c| c.inputs = usize::MAX),
     ];
     assert_eq!(good().check(), Ok(()));
     for (what, change) in cases {
@@ -227,5 +237,13 @@ fn what_cannot_be_run_exactly_is_refused() {
     let (builder, _) = Builder::new([4, 4], 8).unwrap();
     let net = builder.finish_for(table::all()[0], &[], Arc::new(Pool::new(1)));
     assert!(net.run(&[0; 5], None).is_err(), "a picture of another size");
-    assert!(Builder::new([0, 4], 3).is_err() && Builder::new([1 << 30, 1 << 40], 3).is_err());
+    for (size, channels) in [([0, 4], 3), ([1 << 30, 1 << 20], 3), ([4096, 4096], 4096)] {
+        assert!(Builder::new(size, channels).is_err(), "{size:?} of {channels}");
+    }
+    let (mut large, _) = Builder::new([1, 1], 1).unwrap();
+    let (mut builder, map) = Builder::new([4096, 4096], 1).unwrap();
+    assert!(builder.mean(map, 0, 1.0).is_err(), "sums beyond 32 bits");
+    let (mut other, map) = Builder::new([4, 4], 8).unwrap();
+    let map = other.conv(map, good()).unwrap();
+    assert!(large.mean(map, 0, 1.0).is_err(), "a map of another network");
 }

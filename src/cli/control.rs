@@ -19,7 +19,7 @@ pub struct Status {
 #[derive(clap::Args)]
 pub struct Unlock {
     /// Why
-    #[arg(long)]
+    #[arg(long, value_parser = reason)]
     reason: String,
     #[command(flatten)]
     config: ConfigArg,
@@ -50,6 +50,16 @@ pub fn status(args: &Status) -> Result<(), Failure> {
     say!("people     {}", status.people)
 }
 
+/// A reason that says something, and fits in a request.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    match text.chars().count() {
+        1..=500 => Ok(text.to_owned()),
+        0 => Err("say why, for the audit log".into()),
+        _ => Err("say it in 500 characters".into()),
+    }
+}
+
 pub fn unlock(args: &Unlock) -> Result<(), Failure> {
     say!("{}", send(&args.config, &Request::Unlock { reason: args.reason.clone() })?.text)
 }
@@ -60,7 +70,7 @@ pub fn lockdown(args: &Lockdown) -> Result<(), Failure> {
 
 /// Asks; an answer that says no is a failure.
 fn send(config: &ConfigArg, request: &Request) -> Result<Answer, Failure> {
-    let path = socket_path(&config.load()?.state.folder);
+    let path = socket_path(&config.state_folder()?);
     let answer = ask(&path, request).map_err(|e| {
         let text =
             format!("{}: {e}; is `facelatch run` running, and are you root?", path.display());

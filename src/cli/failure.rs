@@ -22,6 +22,8 @@ pub mod code {
     pub const DATA: u8 = 65;
     /// A file or folder is not there.
     pub const NO_INPUT: u8 = 66;
+    /// Somebody else has what is needed.
+    pub const UNAVAILABLE: u8 = 69;
     /// A fault in the software, or arithmetic that left the numbers.
     pub const SOFTWARE: u8 = 70;
     /// A result cannot be written.

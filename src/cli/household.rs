@@ -27,6 +27,11 @@ impl ConfigArg {
         Ok(Config::load(&self.config)?)
     }
 
+    /// Its state folder, whatever else is wrong in it.
+    pub fn state_folder(&self) -> Result<PathBuf, Failure> {
+        Ok(Config::state_folder(&self.config)?)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.config

@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 pub fn log(args: &Args) -> Result<(), Failure> {
-    let folder = args.config.load()?.state.folder.join("audit");
+    let folder = args.config.state_folder()?.join("audit");
     if !folder.exists() {
         let text = format!(
             "{}: nothing is recorded yet; the log begins with the first `facelatch run` (or name its \

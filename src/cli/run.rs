@@ -15,7 +15,7 @@ use crate::{
         hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, io::ErrorKind, path::PathBuf, time::Duration};
 
 /// Watch the door: the daemon, in the foreground, as systemd runs it.
 #[derive(clap::Args)]
@@ -35,6 +35,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     // Before anything takes time: until then a hangup ends the program.
     let hangup = hang_up_on_signal()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
+    let _alone = alone(&config)?;
     let recogniser = household::recogniser(&config)?;
     check_network(&config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
@@ -84,6 +85,25 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     )?;
     log::info!("stopped, and locked");
     Ok(())
+}
+
+/// Held while this daemon runs: a second one would take the first one's socket, and open unrecorded.
+fn alone(config: &Config) -> Result<fs::File, Failure> {
+    let path = config.state.folder.join("run.lock");
+    let held = fs::File::create(&path).and_then(|file| {
+        give_to_owner_of(&config.state.folder, &file)?;
+        file.try_lock().map(|()| file).map_err(std::io::Error::from)
+    });
+    held.map_err(|e| match e.kind() {
+        ErrorKind::WouldBlock => Failure::new(
+            code::UNAVAILABLE,
+            &format!(
+                "{}: another `facelatch run` watches with this state; stop it first",
+                path.display()
+            ),
+        ),
+        _ => Failure::new(code::NO_INPUT, &format!("{}: {e}", path.display())),
+    })
 }
 
 /// Nothing is ready before the network gives the answer that it gave when it was measured.

@@ -83,13 +83,16 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Read`]; [`ConfigError::Parse`] if it is no TOML or the line itself is wrong.
     pub fn lock_line(path: &Path) -> Result<LockSpec, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let only: schema::OnlyLock = toml::from_str(&text).map_err(|e| ConfigError::Parse {
-            path: path.into(),
-            reason: suggest::explain(&e, &text),
-        })?;
-        Ok(only.door.lock)
+        only(path).map(|only: schema::OnlyLock| only.door.lock)
+    }
+
+    /// The state folder, from a file that may be wrong in everything else: a daemon that runs on with an
+    /// older one can still be asked and told.
+    ///
+    /// # Errors
+    /// As [`Config::lock_line`].
+    pub fn state_folder(path: &Path) -> Result<PathBuf, ConfigError> {
+        only(path).map(|only: schema::OnlyState| only.state.folder)
     }
 
     /// What a running daemon takes over of a file that was read again, and the keys that wait for a
@@ -139,6 +142,14 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a configuration has only values that TOML knows")
     }
+}
+
+/// What `T` has of a file, whatever else is in it.
+fn only<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.into(), source })?;
+    toml::from_str(&text)
+        .map_err(|e| ConfigError::Parse { path: path.into(), reason: suggest::explain(&e, &text) })
 }
 
 /// One, or several with numbers before them: what each says has punctuation of its own.

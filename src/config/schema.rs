@@ -170,6 +170,26 @@ pub struct Audit {
     pub files: u32,
 }
 
+/// The one key that [`Config::state_folder`] reads, all others left aside.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OnlyState {
+    pub(super) state: OnlyFolder,
+}
+
+/// `[state]` of [`OnlyState`].
+#[derive(Deserialize)]
+#[serde(default)]
+pub(super) struct OnlyFolder {
+    pub(super) folder: PathBuf,
+}
+
+impl Default for OnlyFolder {
+    fn default() -> Self {
+        Self { folder: State::default().folder }
+    }
+}
+
 /// The one key that [`Config::lock_line`] reads, all others left aside.
 #[derive(Default, Deserialize)]
 #[serde(default)]

@@ -1,16 +1,25 @@
 use super::give_to_owner_of;
-use std::{fs::File, io, io::Write, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
 
 /// Writes `bytes` to `path` so that a reader finds the old file or the whole new one, never a part:
 /// a temporary file beside it is written, synced and renamed over it, and the folder is synced.
 ///
 /// # Errors
-/// Whatever the file system says; `path` is untouched then and the temporary file is gone.
+/// Whatever the file system says; `path` is untouched then and the temporary file is gone. A device, a pipe
+/// or a folder is not replaced.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let text = "something other than a file is there; name another";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
     let mut file = tempfile::Builder::new()
         .prefix(".")
         .suffix(".part")
@@ -36,6 +45,15 @@ mod tests {
         write_atomically(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced_by_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [Path::new("/dev/full"), dir.path()] {
+            let error = write_atomically(path, b"new").unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{}", path.display());
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use super::{PersonId, sieve::Sieve};
 use crate::embed::{EMBEDDING_LEN, Embedding, Score};
+use facelatch_kernels::is_fast;
 use std::{ops::Range, sync::Arc};
 
 /// The gallery in memory: one probe against everybody, without allocating. Nothing in it changes, so
@@ -55,7 +56,7 @@ impl Matcher {
                 matcher.people.push(Entry { id, disabled, end: matcher.templates.len() });
             }
         }
-        if matcher.templates.len() >= LARGE {
+        if matcher.templates.len() >= LARGE && is_fast() {
             matcher.sieve = Sieve::new(&matcher.templates).map(Arc::new);
         }
         matcher
@@ -217,7 +218,7 @@ mod tests {
         people[50].2[0] =
             people[30].2[1].halfway(&random()).unwrap().halfway(&people[30].2[1]).unwrap();
         let matcher = matcher(&people);
-        assert!(matcher.sieve.is_some());
+        assert_eq!(matcher.sieve.is_some(), is_fast());
         let probes = (0..300).map(|_| random()).chain(people.iter().map(|p| p.2[1]));
         for probe in probes.collect::<Vec<_>>() {
             assert_eq!(matcher.search(&probe), plain(&people, &probe));

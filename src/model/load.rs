@@ -2,7 +2,7 @@ use super::{
     ContractError,
     int8::{self, BytesOp, Kind, Region},
 };
-use facelatch_kernels::{Map, Net, Pool};
+use facelatch_kernels::{FORCE, Map, Net, Pool, is_fast, unknown_way, ways};
 use std::{
     collections::HashMap,
     io,
@@ -94,9 +94,18 @@ impl Plan {
         let convolutions =
             |graph: &GraphProto| graph.node.iter().filter(|node| node.op_type == "Conv").count();
         let all = model.graph.as_ref().map_or(0, convolutions);
-        let region = model.graph.as_ref().and_then(|graph| int8::find(graph, size));
+        if let Some(name) = unknown_way() {
+            log::warn!(
+                "{FORCE}={name}: there are {} here; {} it is",
+                ways().1.join(", "),
+                ways().0
+            );
+        }
+        // The plain reference is there to compare with: tract is faster.
+        let region = model.graph.as_ref().filter(|_| is_fast());
+        let region = region.and_then(|graph| int8::find(graph, size));
         let taken = region.as_ref().map_or(0, |region| region.taken);
-        if taken < all {
+        if is_fast() && taken < all {
             log::warn!(
                 "{}: {taken} of {all} convolutions run on bytes, the others on tract, which is slower",
                 path.display()
