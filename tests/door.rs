@@ -204,8 +204,21 @@ fn a_log_that_fails_keeps_the_door_locked_until_it_can_be_written_again() {
     fs::rename(&audit, scene.folder.path().join("gone")).unwrap();
     let mut keeper = scene.keeper(house, Some(log));
     let mut camera = camera(&repository("demo/evening"), 4.0);
-    replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, _| {}).unwrap();
+    let (mut granted, mut kept_out) = (0, 0);
+    replay(&mut *camera, &mut recogniser, &mut keeper, &[], &mut |_, _, news| {
+        for news in news {
+            match news {
+                News::Decision(record) => {
+                    granted += usize::from(record.outcome == Outcome::Granted)
+                }
+                News::Unrecorded(_) => kept_out += 1,
+                _ => {}
+            }
+        }
+    })
+    .unwrap();
     assert!(!scene.was_released(), "nothing is on record, so nobody is let in");
+    assert!(granted == 0 && kept_out > 0, "and nobody is said to be: {granted}, {kept_out}");
     assert!(!keeper.status().audit_writable);
     fs::rename(scene.folder.path().join("gone"), &audit).unwrap();
     keeper.try_again(Millis(100_000));

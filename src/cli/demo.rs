@@ -160,6 +160,7 @@ impl Sheet {
                 }
                 say!("{time}  {what}")
             }
+            News::Unrecorded(_) => say!("{time}  stays locked: not recorded"),
             News::Unlocked => say!("{time}    strike released"),
             News::Locked => say!("{time}    strike locked"),
             News::Hint(_) => Ok(()),

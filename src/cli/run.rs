@@ -204,6 +204,13 @@ fn tell(now: Millis, news: &News, house: &House) {
                 who.unwrap_or("-")
             );
         }
+        News::Unrecorded(record) => {
+            let who = record.evidence.and_then(|e| e.person).and_then(|p| house.name(p));
+            log::error!(
+                "{} was recognised and not let in: it could not be recorded",
+                who.unwrap_or("somebody")
+            );
+        }
         News::Unlocked => log::info!("strike released"),
         News::Locked => log::info!("strike locked"),
         News::Hint(hint) => log::debug!("{}: {hint:?}", now.0),

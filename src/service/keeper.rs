@@ -5,8 +5,8 @@ use super::{
 };
 use crate::{
     decision::{
-        Action, Actions, AlarmKind, Cause, Command, Core, Event, Hint, Millis, Policy, PolicyError,
-        Record, SavedState,
+        Action, Actions, AlarmKind, Cause, Command, Core, Event, Hint, Millis, Outcome, Policy,
+        PolicyError, Record, SavedState,
     },
     door::{DoorError, Lock},
     files::write_atomically,
@@ -42,6 +42,8 @@ pub struct Keeper {
 pub enum News {
     /// A decision.
     Decision(Record),
+    /// A decision to let a face in that was not carried out, because it could not be recorded.
+    Unrecorded(Record),
     /// The strike was released.
     Unlocked,
     /// The strike was locked; it may have been before.
@@ -179,10 +181,15 @@ impl Keeper {
         }
         let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
         let recorded = self.write(entries, now);
+        let by_face = |a: &Action| matches!(a, Action::Unlock { cause: Cause::Face, .. });
+        let kept_out = !recorded && self.policy.faces_need_audit && actions.iter().any(by_face);
         for action in actions {
             match action {
                 Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
                 Action::Lock => self.relock(),
+                Action::Record(record) if kept_out && record.outcome == Outcome::Granted => {
+                    self.news.push(News::Unrecorded(record));
+                }
                 Action::Record(record) => self.news.push(News::Decision(record)),
                 Action::Hint(hint) => self.news.push(News::Hint(hint)),
                 Action::Alarm { kind, raised } => {
