@@ -54,6 +54,8 @@ struct Report {
     /// What one thread does of the largest product in its cache, 10⁹ multiplications a second.
     ceiling_gmacs: f64,
     stages: Vec<Stage>,
+    /// How often one face took how long, from the least time to the 99th percentile.
+    histogram: Vec<Bar>,
     networks: Vec<Convolutions>,
 }
 
@@ -64,6 +66,13 @@ struct Stage {
     min: f64,
     median: f64,
     p99: f64,
+}
+
+/// The runs that took less than this, and no less than the bar before.
+#[derive(Serialize)]
+struct Bar {
+    below_ms: f64,
+    runs: usize,
 }
 
 /// The part of a network that runs on bytes.
@@ -125,19 +134,20 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
         convolutions("detector", detector.plan(), detector_load, stages[0].min, runs),
         convolutions("embedding", network.plan(), network_load, stages[3].min, runs),
     ];
-    let sum = |of: fn(&Stage) -> f64| stages.iter().map(of).sum::<f64>();
-    let whole = Stage {
-        stage: "one face",
-        min: sum(|s| s.min),
-        median: sum(|s| s.median),
-        p99: sum(|s| s.p99),
-    };
-    stages.push(whole);
+    let whole = times(runs, || {
+        let faces = detector.detect(&frame, &decoder);
+        let judged = limits.judge(&assess(&frame, &face));
+        let aligned = crop(&frame, &face.landmarks, network.input_size());
+        let embedded = aligned.map(|aligned| network.embed(&aligned));
+        (faces.is_ok(), judged, embedded.is_ok(), matcher.search(&probe))
+    });
+    stages.push(stage("one face", &whole));
     let report = Report {
         kernels: ways().0,
         threads: args.threads,
         ceiling_gmacs: ceiling() / 1e9,
         stages,
+        histogram: histogram(&whole),
         networks,
     };
     if args.json { json(&report) } else { print(&report, args.layers) }
@@ -149,6 +159,12 @@ fn print(report: &Report, layers: bool) -> Result<(), Failure> {
     for s in &report.stages {
         let share = s.median / all * 100.0;
         say!("{:<16}{:9.3}{:9.3}{:9.3}{share:7.1}%", s.stage, s.min, s.median, s.p99)?;
+    }
+    say!("\none face, ms")?;
+    let most = report.histogram.iter().map(|bar| bar.runs).max().unwrap_or(0).max(1);
+    for bar in &report.histogram {
+        let length = (bar.runs * 40).div_ceil(most);
+        say!("  below {:8.3} {:6}  {}", bar.below_ms, bar.runs, "#".repeat(length))?;
     }
     say!(
         "\n{} kernels ({FORCE} chooses: {}), {} threads; one does {:.0} GMAC/s in its cache",
@@ -201,7 +217,12 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
-fn time<T>(stage: &'static str, runs: usize, mut work: impl FnMut() -> T) -> Stage {
+fn time<T>(name: &'static str, runs: usize, work: impl FnMut() -> T) -> Stage {
+    stage(name, &times(runs, work))
+}
+
+/// How long each of some runs took, the shortest first.
+fn times<T>(runs: usize, mut work: impl FnMut() -> T) -> Vec<Duration> {
     let mut times = Vec::with_capacity(runs);
     for _ in 0..runs {
         let start = Instant::now();
@@ -209,8 +230,23 @@ fn time<T>(stage: &'static str, runs: usize, mut work: impl FnMut() -> T) -> Sta
         times.push(start.elapsed());
     }
     times.sort_unstable();
+    times
+}
+
+fn stage(stage: &'static str, times: &[Duration]) -> Stage {
     let at = |share: f64| ms(times[((times.len() - 1) as f64 * share) as usize]);
     Stage { stage, min: at(0.0), median: at(0.5), p99: at(0.99) }
+}
+
+/// Ten bars of the same width; what took longer than the 99th percentile is in none.
+fn histogram(times: &[Duration]) -> Vec<Bar> {
+    let Stage { min, p99, .. } = stage("", times);
+    let edge = |bar: usize| min + (p99 - min) * bar as f64 / 10.0;
+    let runs = |bar: usize| {
+        let reach = edge(bar)..edge(bar + 1);
+        times.iter().filter(|&&time| reach.contains(&ms(time))).count()
+    };
+    (0..10).map(|bar| Bar { below_ms: edge(bar + 1), runs: runs(bar) }).collect()
 }
 
 /// 1,000 people of 8 templates each, in all directions.

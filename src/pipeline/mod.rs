@@ -33,6 +33,7 @@ pub struct Recogniser {
     decoder: Decoder,
     limits: Limits,
     tracker: Tracker,
+    pace: Pace,
 }
 
 /// A face of a frame and what the decision core is told of it.
@@ -92,7 +93,14 @@ impl Recogniser {
     ) -> Result<Self, NetworkError> {
         let detector = Detector::parse(detector, &model::bytes(detector)?, pool)?;
         let network = Network::parse(network, &model::bytes(network)?, pool)?;
-        Ok(Self { detector, network, decoder, limits, tracker: Tracker::default() })
+        Ok(Self {
+            detector,
+            network,
+            decoder,
+            limits,
+            tracker: Tracker::default(),
+            pace: Pace::default(),
+        })
     }
 
     /// Goes by another least score and other limits from the next frame on.
@@ -119,6 +127,13 @@ impl Recogniser {
     ) -> Result<Vec<Seen, MAX_FACES>, NetworkError> {
         let mut faces = self.detector.detect(frame, &self.decoder)?;
         faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        if self.pace.falls_behind(now) {
+            log::warn!(
+                "looks are over {} ms apart: no face can be followed from one to the next, and nobody \
+                 is let in by face; give the networks more threads, or the board less to do",
+                Tracker::BRIDGED.as_millis()
+            );
+        }
         let tracks = self.tracker.follow(&faces, now);
         let mut seen = Vec::new();
         for (face, track) in faces.into_iter().zip(tracks) {
@@ -190,6 +205,27 @@ impl Recogniser {
     }
 }
 
+/// How fast looks follow each other.
+#[derive(Default)]
+struct Pace {
+    last: Option<Millis>,
+    /// Looks in a row that came too late to follow a face from the one before.
+    late: u32,
+}
+
+impl Pace {
+    /// Late looks in a row that are no accident, as a camera that comes back is.
+    const NO_ACCIDENT: u32 = 4;
+
+    /// Notes a look; whether this one is the last of so many late ones that it should be said.
+    fn falls_behind(&mut self, now: Millis) -> bool {
+        let late = self.last.is_some_and(|last| now.since(last) > Tracker::BRIDGED);
+        self.last = Some(now);
+        self.late = if late { self.late.saturating_add(1) } else { 0 };
+        self.late == Self::NO_ACCIDENT
+    }
+}
+
 /// What the decision core is told of a refusal.
 fn flaw(refusal: Refusal) -> Flaw {
     match refusal {
@@ -200,5 +236,21 @@ fn flaw(refusal: Refusal) -> Flaw {
         Refusal::Turned => Flaw::Turned,
         Refusal::Covered => Flaw::Covered,
         Refusal::NoFace | Refusal::CutOff => Flaw::Cut,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_that_come_too_late_again_and_again_are_said_once() {
+        let mut pace = Pace::default();
+        let said = |times: &[u64], pace: &mut Pace| -> usize {
+            times.iter().filter(|&&ms| pace.falls_behind(Millis(ms))).count()
+        };
+        assert_eq!(said(&[0, 100, 200, 5_000, 5_100], &mut pace), 0, "a gap is an accident");
+        assert_eq!(said(&[6_000, 7_000, 8_000, 9_000, 10_000, 11_000], &mut pace), 1);
+        assert_eq!(said(&[11_100, 12_000, 13_000, 14_000, 15_000], &mut pace), 1, "again");
     }
 }
