@@ -19,7 +19,7 @@ binfmt=/proc/sys/fs/binfmt_misc
   die "no binfmt_misc here, so programs for $arch cannot be run as if they were this machine's"
 [[ -e $binfmt/$emulator ]] || cat "/usr/lib/binfmt.d/$emulator.conf" > "$binfmt/register"
 
-rm -rf "$root"
+discard "$root"
 log=$root.log
 # udev makes the camera's device file in the guest, dbus is for systemctl there.
 debootstrap --arch="$arch" --variant=minbase --include=systemd,systemd-sysv,udev,kmod,dbus,busybox-static \

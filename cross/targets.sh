@@ -52,3 +52,14 @@ mirror() {
   [[ -n $uri ]] || die "apt knows no Debian here; set one up in /etc/apt/sources.list"
   echo "${uri%/}"
 }
+
+# Removes a folder in which another system lay. One that was interrupted may have left mounts in it, and what
+# is mounted is this machine's own: it is let go first, and never removed through.
+discard() {
+  local inside
+  inside=$(awk -v under="$(realpath -m "$1")/" 'index($2, under) == 1 { print $2 }' /proc/mounts | sort -r)
+  for mount in $inside; do
+    umount "$mount" || die "$mount is mounted and cannot be let go; unmount it before $1 is removed"
+  done
+  rm -rf --one-file-system "$1"
+}

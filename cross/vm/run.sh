@@ -15,7 +15,7 @@ version=$(< "$work/kernel/version")
 
 # The board's root: Debian, the package, the test, and of the kernel's modules those that are used.
 root=$work/root
-rm -rf "$root"
+discard "$root"
 cp -a "$work/debian" "$root"
 cp "$package" "$root/facelatch.deb"
 chroot "$root" dpkg -i /facelatch.deb > "$work/install.log" 2>&1 || die "the package does not install; see $work/install.log"
