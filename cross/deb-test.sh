@@ -14,7 +14,7 @@ mkdir -p "$work"
 "$here/root.sh" "$arch" "$debian"
 
 root=$work/deb-test
-rm -rf "$root"
+discard "$root"
 cp -a "$debian" "$root"
 cp "$package" "$root/tmp/facelatch.deb"
 inside() { chroot "$root" "$@"; }
@@ -55,4 +55,4 @@ inside dpkg --purge facelatch >> "$work/deb-test.log" 2>&1 || die "it cannot be 
 left=$(diff <(echo "$before") <(inventory) || true)
 [[ -z $left ]] || die "purging leaves a trace: $left"
 ok "purged: nothing is left but the user, whose number is not to be reused"
-rm -rf "$root"
+discard "$root"
