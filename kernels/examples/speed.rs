@@ -79,20 +79,16 @@ fn main() {
         return;
     }
     let mut whole = vec![];
-    let mut stages: Vec<(String, u64, Duration)> = vec![];
-    for run in 0..runs {
+    for _ in 0..runs {
         let start = Instant::now();
         net.run(&picture, None).expect("a picture of this size");
         whole.push(start.elapsed());
-        for (i, stage) in net.profile().expect("a picture of this size").into_iter().enumerate() {
-            if run == 0 { stages.push(stage) } else { stages[i].2 = stages[i].2.min(stage.2) }
-        }
     }
     whole.sort_unstable();
     let ms = |d: Duration| d.as_secs_f64() * 1e3;
     let rate = |macs: u64, d: Duration| macs as f64 / d.as_secs_f64() / 1e9;
-    for (name, macs, time) in &stages {
-        println!("{name:<44}{:8.3} ms{:8.1} GMAC/s", ms(*time), rate(*macs, *time));
+    for (name, macs, time) in net.profile(runs) {
+        println!("{name:<44}{:8.3} ms{:8.1} GMAC/s", ms(time), rate(macs, time));
     }
     let (way, others) = ways();
     println!("{way} ({FORCE}={}), {threads} threads, {} MACs", others.join("|"), net.macs());

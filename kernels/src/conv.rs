@@ -73,6 +73,12 @@ impl Conv {
         window.saturating_mul(if self.depthwise { 1 } else { self.inputs })
     }
 
+    /// The weight of a 3×3 depthwise window; 0 beyond its rows and channels, where packing fills up.
+    pub(crate) fn tap(&self, channel: usize, row: usize, column: usize) -> i8 {
+        let there = channel < self.outputs && row < 3;
+        if there { self.weights[channel * 9 + row * 3 + column] } else { 0 }
+    }
+
     /// Height and width of the output for a map of height and width `input`; nothing where the
     /// window does not fit in.
     pub fn output_size(&self, input: [usize; 2]) -> Option<[usize; 2]> {

@@ -158,23 +158,23 @@ impl Builder {
                 }
                 (Step::Conv(dense), Some(before)) => {
                     let (Step::Conv(conv), from) = &self.steps[before] else { unreachable!() };
-                    Stage::Conv {
+                    Stage::Product {
                         from: place(from.0),
                         to,
                         depthwise: Some(window(conv, before + 1)),
-                        dense: Some(window(dense, i + 1)),
+                        dense: window(dense, i + 1),
                     }
                 }
                 (Step::Conv(conv), None) => {
-                    let window = Some(window(conv, i + 1));
-                    let (depthwise, dense) =
-                        if conv.depthwise { (window, None) } else { (None, window) };
-                    Stage::Conv { from: place(from.0), to, depthwise, dense }
+                    let (from, window) = (place(from.0), window(conv, i + 1));
+                    match conv.depthwise {
+                        true => Stage::Depthwise { from, to, window },
+                        false => Stage::Product { from, to, depthwise: None, dense: window },
+                    }
                 }
             });
         }
         let scratch = stages.iter().map(|s| s.scratch(table)).max().unwrap_or(0);
-        let macs = self.macs();
         Net {
             table,
             stages,
@@ -183,22 +183,9 @@ impl Builder {
             kept: once(kept),
             maps: places.1,
             scratch: scratch.next_multiple_of(64),
-            macs,
             idle: Mutex::new(Vec::new()),
             pool,
         }
-    }
-
-    /// Multiplications of one run.
-    fn macs(&self) -> u64 {
-        let macs = |(i, (step, _)): (usize, &(Step, Map))| match step {
-            Step::Conv(conv) => {
-                let Size { height, width, channels, .. } = self.sizes[i + 1];
-                (height * width * channels * conv.depth()) as u64
-            }
-            Step::Mean { .. } => 0,
-        };
-        self.steps.iter().enumerate().map(macs).sum()
     }
 
     fn places(&self, fused: &[bool], kept: &[Map]) -> (Vec<usize>, usize) {
@@ -238,7 +225,6 @@ pub struct Net {
     maps: usize,
     /// Bytes for one thread.
     scratch: usize,
-    macs: u64,
     /// Memory of runs that have ended.
     idle: Mutex<Vec<Memory>>,
     pool: Arc<Pool>,
@@ -260,7 +246,7 @@ impl Shared {
 impl Net {
     /// Multiplications of one run.
     pub fn macs(&self) -> u64 {
-        self.macs
+        self.stages.iter().map(Stage::macs).sum()
     }
 
     /// Height, width and channels of a map.
@@ -275,7 +261,18 @@ impl Net {
     /// # Errors
     /// [`ConvError::Length`] for a picture of another size.
     pub fn run(&self, picture: &[u8], table: Option<&[u8; 256]>) -> Result<Run<'_>, ConvError> {
-        let mut memory = self.memory(picture, table)?;
+        let input = &self.places[0];
+        let needed = input.height * input.width * input.channels;
+        if picture.len() != needed {
+            return Err(ConvError::Length(picture.len(), "a picture's bytes", needed));
+        }
+        let mut memory = self.memory();
+        let flip = flipped(0, self.table);
+        let inputs = memory.bytes()[input.at..][..needed].iter_mut().zip(picture);
+        match table {
+            Some(table) => inputs.for_each(|(to, &from)| *to = table[usize::from(from)] ^ flip),
+            None => inputs.for_each(|(to, &from)| *to = from ^ flip),
+        }
         let shared = Shared(self.ground(&mut memory));
         self.pool.run(&|share| {
             for stage in &self.stages {
@@ -300,47 +297,30 @@ impl Net {
         }
     }
 
-    /// One run of a dark picture on one thread: each stage's description, its multiplications and the
-    /// time it took.
-    ///
-    /// # Errors
-    /// None that a network could have; that of [`Net::run`].
-    pub fn profile(&self) -> Result<Vec<(String, u64, Duration)>, ConvError> {
-        let input = &self.places[0];
-        let picture = vec![0; input.height * input.width * input.channels];
-        let mut memory = self.memory(&picture, None)?;
+    /// Each stage's description, its multiplications, and the least time it took in `runs` runs of a dark
+    /// picture on one thread; nothing for no run.
+    pub fn profile(&self, runs: usize) -> Vec<(String, u64, Duration)> {
+        let mut memory = self.memory();
         let ground = self.ground(&mut memory);
-        let times = self.stages.iter().map(|stage| {
-            let start = Instant::now();
-            // SAFETY: the memory is this run's own, and one thread does every share.
-            unsafe { stage.run(self.table, ground, &Share::ALL) };
-            (stage.to_string(), stage.macs(), start.elapsed())
-        });
-        let times = times.collect();
+        let mut times = vec![Duration::MAX; self.stages.len()];
+        for _ in 0..runs {
+            for (stage, least) in self.stages.iter().zip(&mut times) {
+                let start = Instant::now();
+                // SAFETY: the memory is this run's own, and one thread does every share.
+                unsafe { stage.run(self.table, ground, &Share::ALL) };
+                *least = start.elapsed().min(*least);
+            }
+        }
         drop(Run { net: self, memory: Some(memory) });
-        Ok(times)
+        let stages = self.stages.iter().zip(times).filter(|_| runs > 0);
+        stages.map(|(stage, least)| (stage.to_string(), stage.macs(), least)).collect()
     }
 
-    /// Memory with the picture in its place.
-    fn memory(&self, picture: &[u8], table: Option<&[u8; 256]>) -> Result<Memory, ConvError> {
-        let input = &self.places[0];
-        let needed = input.height * input.width * input.channels;
-        if picture.len() != needed {
-            return Err(ConvError::Length(picture.len(), "a picture's bytes", needed));
-        }
+    /// Memory of a run that has ended, or new.
+    fn memory(&self) -> Memory {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let bytes = self.maps + self.pool.threads() * self.scratch;
-        let mut memory = idle.unwrap_or_else(|| Memory::new(bytes));
-        let bytes = &mut memory.bytes()[input.at..][..needed];
-        let flip = flipped(0, self.table);
-        match table {
-            Some(table) => {
-                let byte = |from: &u8| table[usize::from(*from)] ^ flip;
-                bytes.iter_mut().zip(picture).for_each(|(to, from)| *to = byte(from));
-            }
-            None => bytes.iter_mut().zip(picture).for_each(|(to, &from)| *to = from ^ flip),
-        }
-        Ok(memory)
+        idle.unwrap_or_else(|| Memory::new(bytes))
     }
 
     /// Every map, by `arena::place`, and behind them a scratch for each thread.
@@ -415,12 +395,11 @@ pub fn ceiling() -> f64 {
         input_zero: 0,
         output: Output::Bytes { zero: 0, low: 0, high: 255 },
     };
-    let build = || {
+    let build = || -> Result<Net, ConvError> {
         let (mut builder, input) = Builder::new([side, side], depth)?;
         let out = builder.conv(input, product)?;
-        let net = builder.finish(&[out], Arc::new(Pool::new(1)));
-        (0..500).try_fold(Duration::MAX, |least, _| Ok(least.min(net.profile()?[0].2)))
+        Ok(builder.finish(&[out], Arc::new(Pool::new(1))))
     };
-    let time: Result<Duration, ConvError> = build();
-    time.map_or(0.0, |time| (depth * outputs * side * side) as f64 / time.as_secs_f64())
+    let profile = build().map(|net| net.profile(500)).unwrap_or_default();
+    profile.first().map_or(0.0, |(_, macs, time)| *macs as f64 / time.as_secs_f64())
 }

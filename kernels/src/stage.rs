@@ -25,7 +25,8 @@ pub(crate) struct Place {
 
 /// What a stage does, a depthwise convolution and the product after it being one.
 pub(crate) enum Stage {
-    Conv { from: Place, to: Place, depthwise: Option<Box<Window>>, dense: Option<Box<Window>> },
+    Depthwise { from: Place, to: Place, window: Box<Window> },
+    Product { from: Place, to: Place, depthwise: Option<Box<Window>>, dense: Box<Window> },
     Mean { from: Place, to: Place, zero: u8, scale: f32 },
 }
 
@@ -82,6 +83,20 @@ impl Window {
     fn gathered(&self) -> usize {
         self.depth.next_multiple_of(16)
     }
+
+    /// Rows of gathered inputs that make a tile.
+    fn gathered_rows(&self) -> usize {
+        tile(self.gathered() * self.size[1], self.size[0])
+    }
+
+    fn macs(&self) -> u64 {
+        (self.size.iter().product::<usize>() * self.depth) as u64
+    }
+}
+
+/// How many of `all` units of so many bytes make a tile.
+fn tile(bytes: usize, all: usize) -> usize {
+    (TILE / bytes).clamp(1, all)
 }
 
 /// Where the threads of one run read and write. Whoever makes one promises that the memory holds the
@@ -95,21 +110,24 @@ pub(crate) struct Ground {
 impl Stage {
     /// Bytes of scratch that a thread needs.
     pub fn scratch(&self, table: &Table) -> usize {
-        let Self::Conv { dense: Some(dense), depthwise, .. } = self else { return 0 };
+        let Self::Product { dense, depthwise, .. } = self else { return 0 };
         if depthwise.is_none() && dense.direct(table) {
             return 0;
         }
-        let row = dense.gathered() * dense.size[1];
-        let bytes = (TILE / row).clamp(1, dense.size[0]) * row + SLACK;
+        let bytes = dense.gathered_rows() * dense.size[1] * dense.gathered() + SLACK;
         let prepared = table.prepare.as_ref().map_or(0, |prepare| prepare.size);
         (1 + prepared) * bytes.next_multiple_of(64)
     }
 
     /// Multiplications.
     pub fn macs(&self) -> u64 {
-        let Self::Conv { depthwise, dense, .. } = self else { return 0 };
-        let macs = |w: &Window| (w.size.iter().product::<usize>() * w.depth) as u64;
-        depthwise.iter().chain(dense).map(|w| macs(w)).sum()
+        match self {
+            Self::Depthwise { window, .. } => window.macs(),
+            Self::Product { depthwise, dense, .. } => {
+                dense.macs() + depthwise.as_ref().map_or(0, |window| window.macs())
+            }
+            Self::Mean { .. } => 0,
+        }
     }
 
     /// Does one thread's share.
@@ -124,27 +142,19 @@ impl Stage {
                 Self::Mean { from, to, zero, scale } => {
                     mean(ground, [from, to], flipped(0, table), *zero, *scale, share);
                 }
-                Self::Conv { from, to, depthwise: Some(depthwise), dense: None } => {
-                    for row in share.part(depthwise.size[0]) {
-                        let step = depthwise.size[2];
-                        let out = ground.maps.add(to.at + row * depthwise.size[1] * step);
-                        depthwise_row(
-                            depthwise,
-                            table,
-                            ground.maps.add(from.at),
-                            from,
-                            row,
-                            out,
-                            step,
-                        );
+                Self::Depthwise { from, to, window } => {
+                    let [height, width, step] = window.size;
+                    for row in share.part(height) {
+                        let out = ground.maps.add(to.at + row * width * step);
+                        let map = ground.maps.add(from.at);
+                        depthwise_row(window, table, map, from, row, out, step);
                     }
                 }
-                Self::Conv { from, to, depthwise, dense: Some(dense) } => {
-                    let parts =
-                        Parts::of(dense, depthwise.is_none() && dense.direct(table), table, share);
+                Self::Product { from, to, depthwise, dense } => {
+                    let direct = depthwise.is_none() && dense.direct(table);
+                    let parts = Parts::of(dense, direct, share);
                     product(from, to, depthwise.as_deref(), dense, &parts, table, ground);
                 }
-                Self::Conv { depthwise: None, dense: None, .. } => {}
             }
         }
     }
@@ -152,15 +162,14 @@ impl Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let window =
+            |w: &Window, name| format!("{name}{}x{}/{}", w.kernel[0], w.kernel[1], w.stride[0]);
         let (from, to, what) = match self {
             Self::Mean { from, to, .. } => (from, to, "mean".to_owned()),
-            Self::Conv { from, to, depthwise, dense } => {
-                let window = |w: &Window, name| {
-                    format!("{name}{}x{}/{}", w.kernel[0], w.kernel[1], w.stride[0])
-                };
-                let depthwise = depthwise.iter().map(|w| window(w, "depthwise "));
-                let names = depthwise.chain(dense.iter().map(|w| window(w, "")));
-                (from, to, names.collect::<Vec<_>>().join(" + "))
+            Self::Depthwise { from, to, window: w } => (from, to, window(w, "depthwise ")),
+            Self::Product { from, to, depthwise, dense } => {
+                let first = depthwise.as_ref().map(|w| window(w, "depthwise ") + " + ");
+                (from, to, first.unwrap_or_default() + &window(dense, ""))
             }
         };
         let size = |p: &Place| format!("{}x{}x{}", p.width, p.height, p.channels);
@@ -185,19 +194,19 @@ struct Parts {
 impl Parts {
     /// By rows; by output channels where the rows do not come out even and there are channels enough.
     /// Depthwise rows are then made by every thread, which is a few percent of the product.
-    fn of(dense: &Window, direct: bool, _table: &Table, share: &Share) -> Self {
+    fn of(dense: &Window, direct: bool, share: &Share) -> Self {
         let [height, width, _] = dense.size;
-        let (all, pixels, lda) = if direct {
-            (height * width, 1, dense.depth)
+        let (all, pixels, lda, tile) = if direct {
+            let all = height * width;
+            (all, 1, dense.depth, tile(dense.depth, all))
         } else {
-            (height, width, dense.gathered())
+            (height, width, dense.gathered(), dense.gathered_rows())
         };
         let blocks = dense.packed.blocks.len();
         let longest = all.div_ceil(share.of) * share.of;
         let by_blocks = longest * 8 > all * 9 && blocks.is_multiple_of(share.of);
         let (units, blocks) =
             if by_blocks { (0..all, share.part(blocks)) } else { (share.part(all), 0..blocks) };
-        let tile = (TILE / (lda * pixels)).clamp(1, all);
         Self { direct, units, pixels, tile, blocks, lda }
     }
 }
@@ -351,7 +360,7 @@ unsafe fn gather_row(window: &Window, map: *const u8, from: &Place, row: usize, 
                             out.copy_from_nonoverlapping(source, run);
                         }
                     }
-                    _ => gather_edge(window, map, from, [x, i], y, out),
+                    _ => gather_edge(window, map, from, x, y, out),
                 }
             }
         }
@@ -363,7 +372,7 @@ unsafe fn gather_edge(
     window: &Window,
     map: *const u8,
     from: &Place,
-    [x, _]: [usize; 2],
+    x: usize,
     y: Option<usize>,
     out: *mut u8,
 ) {

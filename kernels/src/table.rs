@@ -38,23 +38,31 @@ impl Gemm {
     }
 }
 
-/// Calls `tile::<ROWS, OTHERS>(g, row)` with a number of rows up to 8 made a constant.
-macro_rules! with_rows {
-    ($rows:expr, $tile:ident::<_, $others:ident>($g:expr, $row:expr)) => {
+/// Calls `tile::<ROWS, VECTORS>(g, row)` with up to 8 rows and 4 vectors of channels made constants.
+macro_rules! with_shape {
+    ($rows:expr, $vectors:expr, $tile:ident($g:expr, $row:expr)) => {
+        match $vectors {
+            4 => with_shape!(@ $rows, 4, $tile($g, $row)),
+            3 => with_shape!(@ $rows, 3, $tile($g, $row)),
+            2 => with_shape!(@ $rows, 2, $tile($g, $row)),
+            _ => with_shape!(@ $rows, 1, $tile($g, $row)),
+        }
+    };
+    (@ $rows:expr, $vectors:literal, $tile:ident($g:expr, $row:expr)) => {
         match $rows {
-            1 => $tile::<1, $others>($g, $row),
-            2 => $tile::<2, $others>($g, $row),
-            3 => $tile::<3, $others>($g, $row),
-            4 => $tile::<4, $others>($g, $row),
-            5 => $tile::<5, $others>($g, $row),
-            6 => $tile::<6, $others>($g, $row),
-            7 => $tile::<7, $others>($g, $row),
-            _ => $tile::<8, $others>($g, $row),
+            1 => $tile::<1, $vectors>($g, $row),
+            2 => $tile::<2, $vectors>($g, $row),
+            3 => $tile::<3, $vectors>($g, $row),
+            4 => $tile::<4, $vectors>($g, $row),
+            5 => $tile::<5, $vectors>($g, $row),
+            6 => $tile::<6, $vectors>($g, $row),
+            7 => $tile::<7, $vectors>($g, $row),
+            _ => $tile::<8, $vectors>($g, $row),
         }
     };
 }
 #[allow(unused_imports)] // where there is only the reference
-pub(crate) use with_rows;
+pub(crate) use with_shape;
 
 /// Where a row of outputs goes.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use crate::{
     gallery::{Matcher, PersonId},
     model::{self, Plan, Pool},
 };
-use facelatch_kernels::{FORCE, ceiling, ways};
+use facelatch_kernels::{FORCE, MOST_THREADS, Net, ceiling, ways};
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
 use std::{
@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value_t = 200)]
     runs: usize,
     /// Threads that share the work of a network, 1 to 4
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=MOST_THREADS as i64))]
     threads: u8,
     /// Show every stage of the networks' convolutions
     #[arg(long)]
@@ -197,19 +197,12 @@ fn convolutions(
     min: f64,
     runs: usize,
 ) -> Convolutions {
-    let mut layers: Vec<Layer> = Vec::new();
-    let macs = plan.on_bytes().map_or(0, |net| net.macs());
-    for run in 0..runs.min(50) {
-        // A network that tract runs alone has no stages of ours.
-        let Some(times) = plan.on_bytes().and_then(|net| net.profile().ok()) else { break };
-        for (i, (layer, macs, time)) in times.into_iter().enumerate() {
-            let ms = ms(time);
-            match layers.get_mut(i) {
-                Some(layer) if run > 0 => layer.ms = layer.ms.min(ms),
-                _ => layers.push(Layer { layer, macs, ms }),
-            }
-        }
-    }
+    // A network that tract runs alone has no stages of ours.
+    let net = plan.on_bytes();
+    let macs = net.map_or(0, Net::macs);
+    let profile = net.map(|net| net.profile(runs.min(50))).unwrap_or_default();
+    let layer = |(layer, macs, time)| Layer { layer, macs, ms: ms(time) };
+    let layers = profile.into_iter().map(layer).collect();
     Convolutions { network, load_ms: ms(load), macs, gmacs: macs as f64 / min / 1e6, layers }
 }
 

@@ -10,9 +10,8 @@ pub(super) fn pack(conv: &Conv) -> Vec<i8> {
     let mut packed = Vec::new();
     for first in (0..conv.outputs).step_by(16) {
         for tap in 0..9 {
-            packed.extend((first..first + 16).map(|channel| {
-                if channel < conv.outputs { conv.weights[channel * 9 + tap] } else { 0 }
-            }));
+            let channels = first..first + 16;
+            packed.extend(channels.map(|channel| conv.tap(channel, tap / 3, tap % 3)));
         }
     }
     packed

@@ -2,7 +2,7 @@
 //! Its intrinsics are not stable in Rust yet, so it is written as assembly.
 
 use super::{depthwise, store};
-use crate::table::{Gemm, Layout, Table, with_rows};
+use crate::table::{Gemm, Layout, Table, with_shape};
 use std::arch::{aarch64::*, asm};
 
 pub(super) static TABLE: Table = Table {
@@ -45,22 +45,8 @@ unsafe fn gemm(g: &Gemm) {
     let vectors = g.width / 4;
     for (row, rows) in g.tiles(ROWS[vectors]) {
         // SAFETY: rows and block are as `Gemm` promises.
-        unsafe {
-            match vectors {
-                4 => by_rows::<4>(g, row, rows),
-                3 => by_rows::<3>(g, row, rows),
-                2 => by_rows::<2>(g, row, rows),
-                _ => by_rows::<1>(g, row, rows),
-            }
-        }
+        unsafe { with_shape!(rows, vectors, tile(g, row)) }
     }
-}
-
-#[inline]
-#[target_feature(enable = "neon,dotprod")]
-unsafe fn by_rows<const V: usize>(g: &Gemm, row: usize, rows: usize) {
-    // SAFETY: handed on.
-    unsafe { with_rows!(rows, tile::<_, V>(g, row)) }
 }
 
 #[target_feature(enable = "neon,dotprod")]

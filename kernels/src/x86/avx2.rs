@@ -145,10 +145,7 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
             for pair in [[0, 1], [2, 3]] {
                 for place in 0..16 {
                     let channel = first + channel(place);
-                    packed.extend(pair.iter().map(|&row| {
-                        let there = row < 3 && channel < conv.outputs;
-                        if there { conv.weights[channel * 9 + row * 3 + column] } else { 0 }
-                    }));
+                    packed.extend(pair.iter().map(|&row| conv.tap(channel, row, column)));
                 }
             }
         }

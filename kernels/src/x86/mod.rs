@@ -7,14 +7,11 @@ use crate::table::Table;
 
 /// The ways this processor has, the best first.
 pub(crate) fn add(all: &mut Vec<&'static Table>) {
-    let vnni = ["avx512f", "avx512bw", "avx512vl", "avx512vnni"];
-    let has = |feature: &&str| match *feature {
-        "avx512f" => is_x86_feature_detected!("avx512f"),
-        "avx512bw" => is_x86_feature_detected!("avx512bw"),
-        "avx512vl" => is_x86_feature_detected!("avx512vl"),
-        _ => is_x86_feature_detected!("avx512vnni"),
-    };
-    if vnni.iter().all(has) {
+    let vnni = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vnni");
+    if vnni {
         all.push(&vnni::TABLE);
     }
     if is_x86_feature_detected!("avx2") {

@@ -1,6 +1,6 @@
 //! AVX-512 VNNI: `vpdpbusd` multiplies 64 bytes and adds them four by four to 16 sums.
 
-use crate::table::{Depthwise, Gemm, Layout, Table, Target, with_rows};
+use crate::table::{Depthwise, Gemm, Layout, Table, Target, with_shape};
 use std::arch::x86_64::*;
 
 pub(super) static TABLE: Table = Table {
@@ -39,22 +39,8 @@ unsafe fn gemm(g: &Gemm) {
     let vectors = g.width / 16;
     for (row, rows) in g.tiles(ROWS[vectors]) {
         // SAFETY: rows and block are as `Gemm` promises.
-        unsafe {
-            match vectors {
-                4 => by_rows::<4>(g, row, rows),
-                3 => by_rows::<3>(g, row, rows),
-                2 => by_rows::<2>(g, row, rows),
-                _ => by_rows::<1>(g, row, rows),
-            }
-        }
+        unsafe { with_shape!(rows, vectors, tile(g, row)) }
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn by_rows<const V: usize>(g: &Gemm, row: usize, rows: usize) {
-    // SAFETY: handed on.
-    unsafe { with_rows!(rows, tile::<_, V>(g, row)) }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
@@ -157,10 +143,7 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
         for column in 0..3 {
             for place in 0..64 {
                 let channel = first + channel(64, place);
-                packed.extend((0..4).map(|row| {
-                    let there = row < 3 && channel < conv.outputs;
-                    if there { conv.weights[channel * 9 + row * 3 + column] } else { 0 }
-                }));
+                packed.extend((0..4).map(|row| conv.tap(channel, row, column)));
             }
         }
     }
@@ -213,13 +196,11 @@ unsafe fn depthwise(d: &Depthwise) {
             }
             let mut columns = [column(d, 0, first, mask), column(d, 1, first, mask), [bias[0]; 4]];
             for x in 0..d.columns {
-                if d.stride == 1 || x == 0 {
-                    columns[2] = column(d, x * d.stride + 2, first, mask);
-                } else {
+                if d.stride == 2 && x > 0 {
                     columns[0] = columns[2];
                     columns[1] = column(d, x * 2 + 1, first, mask);
-                    columns[2] = column(d, x * 2 + 2, first, mask);
                 }
+                columns[2] = column(d, x * d.stride + 2, first, mask);
                 let mut steps = bias;
                 for (column, weights) in columns.iter().zip(&weights) {
                     for v in 0..4 {
