@@ -79,10 +79,14 @@ pub fn weights_sha256(graph: &GraphProto) -> Result<String, ContractError> {
     }))
 }
 
+/// Whether a tensor's numbers are in another file.
+pub(super) fn is_outside(tensor: &TensorProto) -> bool {
+    !tensor.external_data.is_empty() || tensor.data_location.unwrap_or(0) != 0
+}
+
 /// `raw_data` is what this project writes; the typed fields are ONNX's other way to say the same.
 fn hash_tensor(tensor: &TensorProto, hash: &mut Sha256) -> Option<()> {
-    let outside = !tensor.external_data.is_empty() || tensor.data_location.unwrap_or(0) != 0;
-    if outside || !tensor.string_data.is_empty() {
+    if is_outside(tensor) || !tensor.string_data.is_empty() {
         return None;
     }
     hash.update(&tensor.raw_data);

@@ -1,3 +1,4 @@
+use crate::model::metadata::is_outside;
 use tract_onnx::pb::{NodeProto, TensorProto, tensor_proto::DataType};
 
 /// The integers of an attribute, or `default` where it is not there.
@@ -26,8 +27,10 @@ fn numbers<const N: usize, T: Copy>(
     read: fn([u8; N]) -> T,
     field: impl FnOnce(&TensorProto) -> Option<Vec<T>>,
 ) -> Option<Vec<T>> {
-    let outside = !tensor.external_data.is_empty() || tensor.data_location.unwrap_or(0) != 0;
-    if outside || tensor.data_type != kind as i32 || !tensor.raw_data.len().is_multiple_of(N) {
+    if is_outside(tensor)
+        || tensor.data_type != kind as i32
+        || !tensor.raw_data.len().is_multiple_of(N)
+    {
         return None;
     }
     if tensor.raw_data.is_empty() {

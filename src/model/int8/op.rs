@@ -1,4 +1,4 @@
-use super::region::Kind;
+use super::region::{Bytes, Kind};
 use facelatch_kernels::{Net, Run};
 use std::sync::Arc;
 use tract_core::internal::*;
@@ -34,15 +34,17 @@ impl BytesOp {
 
     fn read(&self, run: &Run<'_>, kind: &Kind) -> TractResult<TValue> {
         let shape = self.shape(kind);
-        let mut planes = vec![0f32; shape.iter().product()];
+        let mut tensor = Tensor::zero::<f32>(&shape)?;
+        let mut view = tensor.to_plain_array_view_mut::<f32>()?;
+        let planes = view.as_slice_mut().context("a map in pieces")?;
         match *kind {
-            Kind::Floats(map) => spread(run.floats(map), shape[1], &mut planes, |&value| value),
-            Kind::Bytes { map, scale, zero } => {
+            Kind::Floats(map) => spread(run.floats(map), shape[1], planes, |&value| value),
+            Kind::Bytes(Bytes { map, scale, zero }) => {
                 let value = |&byte: &u8| (f32::from(byte) - f32::from(zero)) * scale;
-                spread(run.bytes(map), shape[1], &mut planes, value);
+                spread(run.bytes(map), shape[1], planes, value);
             }
         }
-        Ok(Tensor::from_shape(&shape, &planes)?.into())
+        Ok(tensor.into())
     }
 }
 

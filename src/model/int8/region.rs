@@ -25,31 +25,27 @@ pub struct Region {
 pub enum Kind {
     /// Floats.
     Floats(Map),
-    /// Bytes, each standing for `scale` times its distance from `zero`.
-    Bytes {
-        /// The map.
-        map: Map,
-        /// A step.
-        scale: f32,
-        /// The byte that stands for 0.
-        zero: u8,
-    },
+    /// Bytes.
+    Bytes(Bytes),
+}
+
+/// A map of bytes, each standing for `scale` times its distance from `zero`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bytes {
+    /// The map.
+    pub map: Map,
+    /// A step.
+    pub scale: f32,
+    /// The byte that stands for 0.
+    pub zero: u8,
 }
 
 impl Kind {
     /// The map.
     pub fn map(&self) -> Map {
-        let (Self::Floats(map) | Self::Bytes { map, .. }) = *self;
+        let (Self::Floats(map) | Self::Bytes(Bytes { map, .. })) = *self;
         map
     }
-}
-
-/// Bytes, and what a byte stands for.
-#[derive(Clone, Copy)]
-struct Bytes {
-    map: Map,
-    scale: f32,
-    zero: u8,
 }
 
 /// Looks for what can run on bytes, from the input on: the convolutions between `QuantizeLinear` and
@@ -85,9 +81,9 @@ struct Finder<'a> {
 }
 
 /// The scale and the zero of a node that quantizes, or the other way.
-struct Steps {
+struct Steps<'a> {
     scale: Vec<f32>,
-    zero: Option<TensorProto>,
+    zero: Option<&'a TensorProto>,
 }
 
 impl<'a> Finder<'a> {
@@ -110,10 +106,10 @@ impl<'a> Finder<'a> {
         self.constants.get(name).copied()
     }
 
-    fn steps(&self, node: &NodeProto) -> Option<Steps> {
+    fn steps(&self, node: &NodeProto) -> Option<Steps<'a>> {
         let scale = f32::of(self.constant(node.input.get(1)?)?)?;
         let zero = match node.input.get(2).filter(|name| !name.is_empty()) {
-            Some(name) => Some(self.constant(name)?.clone()),
+            Some(name) => Some(self.constant(name)?),
             None => None,
         };
         Some(Steps { scale, zero })
@@ -122,7 +118,7 @@ impl<'a> Finder<'a> {
     /// One scale and one zero, for activations in u8.
     fn activation(&self, node: &NodeProto) -> Option<(f32, u8)> {
         let Steps { scale, zero } = self.steps(node)?;
-        let zero = zero.map_or(Some(vec![0]), |t| u8::of(&t))?;
+        let zero = zero.map_or(Some(vec![0]), u8::of)?;
         let (&[scale], &[zero]) = (&scale[..], &zero[..]) else { return None };
         (scale.is_finite() && scale > 0.0).then_some((scale, zero))
     }
@@ -185,8 +181,7 @@ impl<'a> Finder<'a> {
         if self.activation(node)? != (bytes.scale, bytes.zero) {
             return None;
         }
-        let Bytes { map, scale, zero } = bytes;
-        self.floats.insert(node.output.first()?, Kind::Bytes { map, scale, zero });
+        self.floats.insert(node.output.first()?, Kind::Bytes(bytes));
         Some(())
     }
 
@@ -206,24 +201,25 @@ impl<'a> Finder<'a> {
     }
 
     fn mean(&mut self, node: &'a NodeProto) -> Option<()> {
-        let &Kind::Bytes { map, scale, zero } = self.floats.get(node.input.first()?.as_str())?
-        else {
-            return None;
-        };
+        let Bytes { map, scale, zero } = self.taken_up(node)?;
         let mean = self.net.mean(map, zero, scale).ok()?;
         self.floats.insert(node.output.first()?, Kind::Floats(mean));
         Some(())
     }
 
+    /// The bytes that a node takes up as floats.
+    fn taken_up(&self, node: &NodeProto) -> Option<Bytes> {
+        match self.floats.get(node.input.first()?.as_str())? {
+            Kind::Bytes(bytes) => Some(*bytes),
+            Kind::Floats(_) => None,
+        }
+    }
+
     /// Adds a convolution whose outputs are steps of `scale`.
     fn add(&mut self, node: &NodeProto, scale: f32, output: Output) -> Option<Map> {
-        let &Kind::Bytes { map, scale: in_scale, zero } =
-            self.floats.get(node.input.first()?.as_str())?
-        else {
-            return None;
-        };
-        let conv = self.conv(node, map, in_scale, zero, scale, output)?;
-        let map = self.net.conv(map, conv).ok()?;
+        let from = self.taken_up(node)?;
+        let conv = self.conv(node, from, scale, output)?;
+        let map = self.net.conv(from.map, conv).ok()?;
         self.taken += 1;
         Some(map)
     }
@@ -231,9 +227,7 @@ impl<'a> Finder<'a> {
     fn conv(
         &self,
         node: &NodeProto,
-        map: Map,
-        in_scale: f32,
-        input_zero: u8,
+        Bytes { map, scale: in_scale, zero: input_zero }: Bytes,
         out_scale: f32,
         output: Output,
     ) -> Option<Conv> {
@@ -278,7 +272,7 @@ impl<'a> Finder<'a> {
         let node = self.makers.get(name).filter(|n| n.op_type == "DequantizeLinear")?;
         let tensor = self.constant(node.input.first()?)?;
         let Steps { scale, zero } = self.steps(node)?;
-        let no_zero = zero.is_none_or(|t| i8::of(&t).is_some_and(|z| z.iter().all(|&z| z == 0)));
+        let no_zero = zero.is_none_or(|t| i8::of(t).is_some_and(|z| z.iter().all(|&z| z == 0)));
         let by_output = scale.len() == 1 || int(node, "axis", 1) == 0;
         (no_zero && by_output).then_some((tensor, scale))
     }
@@ -298,7 +292,7 @@ impl<'a> Finder<'a> {
         let node = self.makers.get(name).filter(|n| n.op_type == "DequantizeLinear")?;
         let steps = i32::of(self.constant(node.input.first()?)?)?;
         let Steps { scale, zero } = self.steps(node)?;
-        if zero.is_some_and(|t| i32::of(&t).is_none_or(|z| z.iter().any(|&z| z != 0))) {
+        if zero.is_some_and(|t| i32::of(t).is_none_or(|z| z.iter().any(|&z| z != 0))) {
             return None;
         }
         let scale = |i: usize| scale.get(if scale.len() == 1 { 0 } else { i }).copied();
