@@ -1,4 +1,5 @@
 use super::{CameraError, Fps, LARGEST_SIDE, replay::Stills};
+use crate::files::is_picture;
 use image::{DynamicImage, ImageDecoder, ImageReader, ImageResult, Limits, RgbImage};
 use std::{
     fs, io,
@@ -20,7 +21,7 @@ impl Folder {
         let mut pictures = fs::read_dir(folder)
             .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<io::Result<Vec<_>>>())
             .map_err(read)?;
-        pictures.retain(|path| is_picture(path));
+        pictures.retain(|path| is_picture(path) && path.is_file());
         pictures.sort_unstable();
         if pictures.is_empty() {
             return Err(CameraError::NoPictures(folder.to_path_buf()));
@@ -53,11 +54,6 @@ impl Stills for Folder {
         let (folder, count) = (self.folder.display(), self.pictures.len());
         format!("{folder}: {count} pictures at {} frames/s", self.fps)
     }
-}
-
-fn is_picture(path: &Path) -> bool {
-    let kind = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
-    matches!(kind.as_deref(), Some("jpg" | "jpeg" | "png" | "webp")) && path.is_file()
 }
 
 /// Upright, as the camera that took it was held.

@@ -7,12 +7,12 @@ use super::{
 use crate::{
     embed::{Embedding, Score},
     evaluate::cluster as group,
-    files::Tree,
+    files::{Tree, is_picture},
     parallel,
     pipeline::Recogniser,
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Sort pictures by who is in them, without knowing anybody: one group a person, the largest first.
 ///
@@ -67,11 +67,8 @@ pub fn faces_in<'a>(
     tree: &'a Tree,
     recogniser: &Recogniser,
 ) -> Result<Vec<(&'a str, Embedding)>, Failure> {
-    let is_picture = |path: &&String| {
-        let kind = path.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
-        matches!(kind.as_str(), "jpg" | "jpeg" | "png" | "webp")
-    };
-    let paths: Vec<&str> = tree.paths().iter().filter(is_picture).map(String::as_str).collect();
+    let paths = tree.paths().iter().map(String::as_str);
+    let paths: Vec<&str> = paths.filter(|path| is_picture(Path::new(path))).collect();
     let mut faces = Vec::new();
     for batch in paths.chunks(64) {
         let found = parallel::map(batch, |path| {

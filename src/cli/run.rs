@@ -5,7 +5,7 @@ use super::{
 use crate::{
     camera::Pace,
     config::{Config, listed},
-    decision::Millis,
+    decision::{Millis, Record},
     door::{BoundedLock, InputWiring},
     embed::check_known,
     files::give_to_owner_of,
@@ -194,23 +194,18 @@ fn log_rules(config: &Config) {
 }
 
 fn tell(now: Millis, news: &News, house: &House) {
+    let who = |record: &Record| house.name(record.evidence.and_then(|e| e.person)?);
     match news {
-        News::Decision(record) => {
-            let who = record.evidence.and_then(|e| e.person).and_then(|p| house.name(p));
-            log::info!(
-                "{:?} for {:?} (most like {})",
-                record.outcome,
-                record.cause,
-                who.unwrap_or("-")
-            );
-        }
-        News::Unrecorded(record) => {
-            let who = record.evidence.and_then(|e| e.person).and_then(|p| house.name(p));
-            log::error!(
-                "{} was recognised and not let in: it could not be recorded",
-                who.unwrap_or("somebody")
-            );
-        }
+        News::Decision(record) => log::info!(
+            "{:?} for {:?} (most like {})",
+            record.outcome,
+            record.cause,
+            who(record).unwrap_or("-")
+        ),
+        News::Unrecorded(record) => log::error!(
+            "{} was recognised and not let in: it could not be recorded",
+            who(record).unwrap_or("somebody")
+        ),
         News::Unlocked => log::info!("strike released"),
         News::Locked => log::info!("strike locked"),
         News::Hint(hint) => log::debug!("{}: {hint:?}", now.0),

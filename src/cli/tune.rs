@@ -5,6 +5,7 @@ use super::{
     output::{self, say},
 };
 use crate::{
+    decision::LEAST_THRESHOLD,
     embed::Embedding,
     evaluate::{HouseholdScores, share_above, wilson_interval},
     files::Tree,
@@ -107,14 +108,11 @@ pub fn tune(args: &Args) -> Result<(), Failure> {
         strangers: strangers.len(),
         measured,
         configured: At::of(&scores, configured),
-        suggested: At::of(&scores, suggested.max(LEAST)),
+        suggested: At::of(&scores, suggested.max(LEAST_THRESHOLD)),
         scores: &scores,
     };
     if args.json { output::json(&output) } else { print(&output) }
 }
-
-/// The least threshold that a configuration may have.
-const LEAST: f32 = 0.01;
 
 fn print(output: &Output) -> Result<(), Failure> {
     let most = |scores: &[f32]| scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);

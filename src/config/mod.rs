@@ -13,6 +13,7 @@ pub use schema::{
 pub use span::Span;
 
 use crate::{decision::Policy, door::LockSpec};
+use serde::de::DeserializeOwned;
 use std::{
     fmt::Display,
     fs, io,
@@ -57,9 +58,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        Self::parse(path, &text)
+        Self::parse(path, &text_of(path)?)
     }
 
     /// [`Config::load`] of text that is read already; errors call it `path`.
@@ -67,10 +66,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Parse`], [`ConfigError::Values`].
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
-            path: path.into(),
-            reason: suggest::explain(&e, text),
-        })?;
+        let config: Self = from_toml(path, text)?;
         match config.faults() {
             faults if faults.is_empty() => Ok(config),
             faults => Err(ConfigError::Values { path: path.into(), faults }),
@@ -144,12 +140,18 @@ impl Config {
     }
 }
 
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })
+}
+
+fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text)
+        .map_err(|e| ConfigError::Parse { path: path.into(), reason: suggest::explain(&e, text) })
+}
+
 /// What `T` has of a file, whatever else is in it.
-fn only<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-    toml::from_str(&text)
-        .map_err(|e| ConfigError::Parse { path: path.into(), reason: suggest::explain(&e, &text) })
+fn only<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    from_toml(path, &text_of(path)?)
 }
 
 /// One, or several with numbers before them: what each says has punctuation of its own.

@@ -45,8 +45,8 @@ pub use event::{
 };
 pub use lockout::SavedState;
 pub use policy::{
-    AttemptPolicy, DoorPolicy, LivenessPolicy, LockoutPolicy, MAX_FRAMES, Policy, PolicyError,
-    StrikePolicy, Threshold, VotePolicy,
+    AttemptPolicy, DoorPolicy, LEAST_THRESHOLD, LivenessPolicy, LockoutPolicy, MAX_FRAMES, Policy,
+    PolicyError, StrikePolicy, Threshold, VotePolicy,
 };
 pub use roster::{Permission, Roster};
 pub use schedule::{

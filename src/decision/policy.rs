@@ -245,7 +245,7 @@ pub enum PolicyError {
 }
 
 /// The least threshold that can be set: at 0 half of all strangers would pass.
-const LEAST: f32 = 0.01;
+pub const LEAST_THRESHOLD: f32 = 0.01;
 
 impl Policy {
     /// Whether these rules can be kept and leave a door that is still one.
@@ -271,11 +271,13 @@ impl Policy {
             count("votes.of", votes.of.into(), 1, MAX_FRAMES as u16),
             count("votes.needed", votes.needed.into(), 1, most),
             time("votes.within", votes.within, MILLISECOND, MINUTE),
-            number("votes.threshold", votes.threshold.0, LEAST, 1.0),
+            number("votes.threshold", votes.threshold.0, LEAST_THRESHOLD, 1.0),
             number("votes.margin", votes.margin.0, 0.0, 2.0),
             match votes.liveness {
                 LivenessPolicy::UnknownAccepted => Ok(()),
-                LivenessPolicy::Required(least) => number("votes.liveness", least.0, LEAST, 1.0),
+                LivenessPolicy::Required(least) => {
+                    number("votes.liveness", least.0, LEAST_THRESHOLD, 1.0)
+                }
             },
         ]
     }

@@ -10,7 +10,7 @@ pub use tracker::Tracker;
 use crate::{
     align::{AlignError, crop},
     decision::{Candidate, Event, Flaw, Liveness, Millis, Observation, Quality},
-    detect::{Decoder, Detector, Face, Limits, MAX_FACES, Refusal, assess},
+    detect::{Decoder, Detector, Face, Faces, Limits, MAX_FACES, Refusal, assess},
     embed::{Embedding, Network},
     gallery::Matcher,
     model::{self, NetworkError, Pool},
@@ -125,8 +125,7 @@ impl Recogniser {
         now: Millis,
         matcher: &Matcher,
     ) -> Result<Vec<Seen, MAX_FACES>, NetworkError> {
-        let mut faces = self.detector.detect(frame, &self.decoder)?;
-        faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        let faces = self.largest_first(frame)?;
         if self.pace.falls_behind(now) {
             log::warn!(
                 "looks are over {} ms apart: no face can be followed from one to the next, and nobody \
@@ -180,8 +179,7 @@ impl Recogniser {
     /// # Errors
     /// A network failed to run, or gave what is no result.
     pub fn regard(&self, frame: &RgbImage) -> Result<Look, NetworkError> {
-        let mut faces = self.detector.detect(frame, &self.decoder)?;
-        faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        let faces = self.largest_first(frame)?;
         let Some(face) = faces.first() else { return Ok(Look::Nobody) };
         if faces.get(1).is_some_and(|other| other.bounds.area() > CROWD * face.bounds.area()) {
             return Ok(Look::Crowd);
@@ -194,6 +192,12 @@ impl Recogniser {
             Some(embedding) => Look::Face(quality.pose, Box::new(embedding)),
             None => Look::Unfit(Refusal::NoFace),
         })
+    }
+
+    fn largest_first(&self, frame: &RgbImage) -> Result<Faces, NetworkError> {
+        let mut faces = self.detector.detect(frame, &self.decoder)?;
+        faces.sort_unstable_by(|a, b| b.bounds.area().total_cmp(&a.bounds.area()));
+        Ok(faces)
     }
 
     /// `None` where the landmarks are no face, which the limits let through for no face that is one.

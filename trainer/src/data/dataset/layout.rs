@@ -1,6 +1,6 @@
 use super::{DataError, Source, Split};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 /// A file that holds a picture, and whose, by its path alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +52,7 @@ fn split_named(folder: &str) -> Option<Split> {
 
 fn is_picture(path: &str) -> bool {
     let hidden = path.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
-    let extension = path.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-    !hidden && matches!(extension.as_deref(), Some("jpg" | "jpeg" | "png" | "webp"))
+    !hidden && facelatch::files::is_picture(Path::new(path))
 }
 
 /// A person's side depends on the name and the seed alone, so people added later move nobody.
