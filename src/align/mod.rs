@@ -58,11 +58,33 @@ pub fn template(size: u32) -> Landmarks {
 /// # Errors
 /// [`AlignError`]: landmarks that are no face, or no pixels.
 pub fn crop(source: &RgbImage, landmarks: &Landmarks, size: u32) -> Result<RgbImage, AlignError> {
+    let mut out = RgbImage::new(size, size);
+    crop_into(source, landmarks, &mut out)?;
+    Ok(out)
+}
+
+/// [`crop`] into a picture that is there already, whose width is the size.
+///
+/// # Errors
+/// [`AlignError`]; `out` is as it was then.
+///
+/// # Panics
+/// If `out` is not square.
+pub fn crop_into(
+    source: &RgbImage,
+    landmarks: &Landmarks,
+    out: &mut RgbImage,
+) -> Result<(), AlignError> {
+    let size = out.width();
     if source.width() == 0 || source.height() == 0 || size == 0 {
         return Err(AlignError::Empty);
     }
     let to_crop = Similarity::fit(landmarks, &template(size))?;
-    Ok(warp(source, &to_crop.inverse().into(), size))
+    let sides = |picture: &RgbImage| [picture.width() as usize, picture.height() as usize];
+    let (from, to) = (sides(source), sides(out));
+    assert_eq!(to[0], to[1], "a crop is square");
+    warp_into(source, from, &to_crop.inverse().into(), out, to);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ impl Detector {
         {
             let view = output.to_plain_array_view::<f32>();
             let view = view.map_err(|e| NetworkError::Output(model::one_line(&e)))?;
-            let values = view.to_slice().ok_or(NetworkError::Output("a grid in pieces".into()))?;
+            let values =
+                view.to_slice().ok_or_else(|| NetworkError::Output("a grid in pieces".into()))?;
             *grid = Grid { values, width: shape[3], height: shape[2], stride };
         }
         let mut faces = decoder.decode(&grids);

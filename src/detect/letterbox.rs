@@ -52,11 +52,13 @@ impl Letterbox {
         let source = [frame.width() as usize, frame.height() as usize];
         let shift = self.scale / 2.0 - 0.5;
         let map = Affine::scale_shift(self.scale, self.scale, [shift; 2]);
-        let mut scaled = vec![0; self.used[0] * self.used[1] * 3];
-        warp_into(frame, source, &map, &mut scaled, self.used);
-        for (from, to) in scaled.chunks_exact(self.used[0] * 3).zip(out.chunks_exact_mut(width * 3))
-        {
-            to[..from.len()].copy_from_slice(from);
+        let [columns, rows] = self.used;
+        if columns == width {
+            return warp_into(frame, source, &map, &mut out[..columns * rows * 3], self.used);
+        }
+        for (row, to) in out.chunks_exact_mut(width * 3).take(rows).enumerate() {
+            let map = Affine::scale_shift(1.0, 1.0, [0.0, row as f32]).then(map);
+            warp_into(frame, source, &map, &mut to[..columns * 3], [columns, 1]);
         }
     }
 

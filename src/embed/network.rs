@@ -65,7 +65,8 @@ impl Network {
         let outputs = self.plan.run(crop)?;
         let values = outputs[0].to_plain_array_view::<f32>();
         let values = values.map_err(|e| NetworkError::Output(model::one_line(&e)))?;
-        let values = values.to_slice().ok_or(NetworkError::Output("numbers in pieces".into()))?;
+        let values =
+            values.to_slice().ok_or_else(|| NetworkError::Output("numbers in pieces".into()))?;
         Embedding::from_slice(values).map_err(|e| NetworkError::Output(e.to_string()))
     }
 }

@@ -150,7 +150,8 @@ impl Plan {
         let run = || -> TractResult<_> {
             let mut picture = Tensor::zero::<u8>(&[1, height, width, 3])?;
             let mut view = picture.to_plain_array_view_mut::<u8>()?;
-            let pixels = view.as_slice_mut().ok_or(TractError::msg("a picture in pieces"))?;
+            let pixels =
+                view.as_slice_mut().ok_or_else(|| TractError::msg("a picture in pieces"))?;
             draw(pixels);
             if self.bytes.is_none() {
                 picture = Tensor::from_shape(&[1, 3, height, width], &planes(pixels))?;

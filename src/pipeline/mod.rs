@@ -8,7 +8,7 @@ pub use guide::{Advice, Guide, Look, Step, TooFew, View};
 pub use tracker::Tracker;
 
 use crate::{
-    align::{AlignError, crop},
+    align::{AlignError, crop, crop_into},
     decision::{Candidate, Event, Flaw, Liveness, Millis, Observation, Quality},
     detect::{Decoder, Detector, Face, Faces, Limits, MAX_FACES, Refusal, assess},
     embed::{Embedding, Network},
@@ -34,6 +34,8 @@ pub struct Recogniser {
     limits: Limits,
     tracker: Tracker,
     pace: Pace,
+    /// Where faces of a frame are aligned, one after another.
+    aligned: RgbImage,
 }
 
 /// A face of a frame and what the decision core is told of it.
@@ -93,6 +95,7 @@ impl Recogniser {
     ) -> Result<Self, NetworkError> {
         let detector = Detector::parse(detector, &model::bytes(detector)?, pool)?;
         let network = Network::parse(network, &model::bytes(network)?, pool)?;
+        let aligned = RgbImage::new(network.input_size(), network.input_size());
         Ok(Self {
             detector,
             network,
@@ -100,6 +103,7 @@ impl Recogniser {
             limits,
             tracker: Tracker::default(),
             pace: Pace::default(),
+            aligned,
         })
     }
 
@@ -178,7 +182,7 @@ impl Recogniser {
     ///
     /// # Errors
     /// A network failed to run, or gave what is no result.
-    pub fn regard(&self, frame: &RgbImage) -> Result<Look, NetworkError> {
+    pub fn regard(&mut self, frame: &RgbImage) -> Result<Look, NetworkError> {
         let faces = self.largest_first(frame)?;
         let Some(face) = faces.first() else { return Ok(Look::Nobody) };
         if faces.get(1).is_some_and(|other| other.bounds.area() > CROWD * face.bounds.area()) {
@@ -201,9 +205,9 @@ impl Recogniser {
     }
 
     /// `None` where the landmarks are no face, which the limits let through for no face that is one.
-    fn embed(&self, frame: &RgbImage, face: &Face) -> Result<Option<Embedding>, NetworkError> {
-        match crop(frame, &face.landmarks, self.network.input_size()) {
-            Ok(aligned) => self.network.embed(&aligned).map(Some),
+    fn embed(&mut self, frame: &RgbImage, face: &Face) -> Result<Option<Embedding>, NetworkError> {
+        match crop_into(frame, &face.landmarks, &mut self.aligned) {
+            Ok(()) => self.network.embed(&self.aligned).map(Some),
             Err(_) => Ok(None),
         }
     }

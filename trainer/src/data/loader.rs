@@ -109,7 +109,10 @@ impl<B: Send + 'static> Loader<B> {
             let (shared, make) = (Arc::clone(&loader.shared), Arc::clone(&make));
             let thread = thread::Builder::new()
                 .name(format!("loader-{index}"))
-                .spawn(move || shared.run(|step| make(step)))
+                .spawn(move || {
+                    give_way();
+                    shared.run(|step| make(step));
+                })
                 .map_err(|e: io::Error| LoaderError::Start(e.to_string()))?;
             loader.threads.push(thread);
         }
@@ -244,6 +247,16 @@ fn wait<'a, T>(changed: &Condvar, queue: MutexGuard<'a, T>) -> MutexGuard<'a, T>
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}
+
+/// Puts the calling thread behind those that compute: where every core has one of libtorch's threads, a
+/// batch is then prepared while those wait for each other, and they never wait for it to be through. A
+/// loader that falls behind stops the training, which frees a core.
+fn give_way() {
+    // For Linux 0 is the calling thread, not its process.
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        log::debug!("a loader's thread stays at the usual priority: {error}");
+    }
 }
 
 #[cfg(test)]

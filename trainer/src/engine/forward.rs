@@ -98,7 +98,7 @@ pub fn outputs(
                     let (k, s) = (*kernel as i64, *stride as i64);
                     input(0).max_pool2d([k, k], [s, s], [0, 0], [1, 1], false)
                 }
-                Op::GlobalAveragePool => input(0).mean_dim(&[2i64, 3][..], true, Kind::Float),
+                Op::GlobalAveragePool => whole_mean(input(0)),
                 Op::Dropout { keep } => input(0).dropout(1.0 - keep, pass == Pass::Train),
                 Op::Add { scale, activation } => {
                     let sum = match scale {
@@ -124,6 +124,14 @@ pub fn outputs(
     }
     let output = |&id: &usize| values[id].take().expect("an output has a reader left");
     graph.outputs.iter().map(output).collect()
+}
+
+/// Mean over height and width, [N, C, 1, 1]. As a window as large as the map: the gradient of that is laid
+/// out channels-last like all the others, where the gradient of a mean over two axes is not, and costs the
+/// batch norm before it its fast path.
+fn whole_mean(x: &Tensor) -> Tensor {
+    let size = x.size();
+    x.to_kind(Kind::Float).avg_pool2d([size[2], size[3]], [1, 1], [0, 0], false, true, None)
 }
 
 fn activate(mut x: Tensor, activation: Activation) -> Tensor {

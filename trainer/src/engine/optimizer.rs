@@ -1,4 +1,4 @@
-use super::{NamedTensors, Parameters, parameters::to_vec};
+use super::{NamedTensors, Parameters, device::threads, parameters::to_vec};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -13,8 +13,9 @@ pub enum OptimizerKind {
     Sgd,
 }
 
-/// The CPU walks through the flat tensors in pieces of this many values, so that the several
-/// operations of one update find their operands in the second-level cache.
+/// The CPU walks through the flat tensors in pieces of this many values a thread, so that the several
+/// operations of one update find their operands in the second-level cache. It is libtorch's own measure:
+/// an operation on no more than this many values runs on one thread.
 const PIECE: i64 = 32_768;
 
 /// State of an update rule over the flat parameters, and their moving average.
@@ -62,7 +63,10 @@ impl Optimizer {
         let _guard = tch::no_grad_guard();
         self.steps += 1;
         let total = params.flat().size()[0];
-        let piece = if params.flat().device() == Device::Cpu { PIECE } else { total };
+        let piece = match params.flat().device() {
+            Device::Cpu => PIECE * threads() as i64,
+            _ => total,
+        };
         let mut start = 0;
         while start < total {
             let length = piece.min(total - start);

@@ -20,6 +20,8 @@ pub struct Parameters {
     index: BTreeMap<String, usize>,
     flat: Tensor,
     statistics: Tensor,
+    /// The last gradient, laid out like `flat`; zero between the parameters.
+    gradient: Tensor,
 }
 
 impl Parameters {
@@ -45,7 +47,8 @@ impl Parameters {
                 false => view(&statistics, start, spec),
             })
             .collect();
-        let this = Self { specs, tensors, starts, index, flat, statistics };
+        let gradient = flat.zeros_like();
+        let this = Self { specs, tensors, starts, index, flat, statistics, gradient };
         this.start_values(seed);
         this
     }
@@ -107,17 +110,18 @@ impl Parameters {
         mask
     }
 
-    /// Gradient of `loss`, laid out like [`Parameters::flat`].
+    /// Gradient of `loss`, laid out like [`Parameters::flat`]. The next call writes over it.
     pub fn gradient(&self, loss: &Tensor) -> Tensor {
         let leaves: Vec<_> = self.trained().map(|(_, _, tensor)| tensor).collect();
         let gradients = Tensor::run_backward(&[loss], &leaves, false, false);
-        let flat = self.flat.zeros_like();
         for ((spec, start, _), gradient) in self.trained().zip(&gradients) {
-            if gradient.defined() {
-                view(&flat, start, spec).copy_(gradient);
+            let mut place = view(&self.gradient, start, spec);
+            match gradient.defined() {
+                true => place.copy_(gradient),
+                false => _ = place.zero_(),
             }
         }
-        flat
+        self.gradient.shallow_clone()
     }
 
     fn trained(&self) -> impl Iterator<Item = (&ParamSpec, i64, &Tensor)> {
