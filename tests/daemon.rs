@@ -53,7 +53,7 @@ fn the_daemon_watches_answers_and_ends_locked() {
     drop(systemd);
     house.wait_for("watching the door");
     house.wait_for("no liveness check");
-    house.wait_for("Granted for Face (most like Alex)");
+    house.wait_for("granted by face (most like Alex)");
     let status = house.done(&["status", "--json"]);
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!((&status["people"], &status["audit_writable"]), (&1.into(), &true.into()));

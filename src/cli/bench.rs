@@ -167,10 +167,11 @@ fn print(report: &Report, layers: bool) -> Result<(), Failure> {
         say!("  below {:8.3} {:6}  {}", bar.below_ms, bar.runs, "#".repeat(length))?;
     }
     say!(
-        "\n{} kernels ({FORCE} chooses: {}), {} threads; one does {:.0} GMAC/s in its cache",
+        "\n{} kernels ({FORCE} chooses: {}), {} thread{}; one does {:.0} GMAC/s in its cache",
         report.kernels,
         ways().1.join(", "),
         report.threads,
+        if report.threads == 1 { "" } else { "s" },
         report.ceiling_gmacs
     )?;
     for network in &report.networks {

@@ -2,7 +2,7 @@ use super::{
     evaluate::show_progress,
     failure::{Failure, code},
     household::{ConfigArg, recogniser},
-    output::{self, say},
+    output::{self, LeftOut, say},
 };
 use crate::{
     embed::{Embedding, Score},
@@ -69,7 +69,7 @@ pub fn faces_in<'a>(
 ) -> Result<Vec<(&'a str, Embedding)>, Failure> {
     let paths = tree.paths().iter().map(String::as_str);
     let paths: Vec<&str> = paths.filter(|path| is_picture(Path::new(path))).collect();
-    let mut faces = Vec::new();
+    let (mut faces, mut left_out) = (Vec::new(), LeftOut::default());
     for batch in paths.chunks(64) {
         let found = parallel::map(batch, |path| {
             let bytes = tree.read(path).map_err(|e| e.to_string())?;
@@ -80,11 +80,12 @@ pub fn faces_in<'a>(
         for (path, face) in batch.iter().zip(found) {
             match face {
                 Ok(face) => faces.push((*path, face)),
-                Err(why) => log::warn!("{why}; the picture is left out"),
+                Err(why) => left_out.note(&why),
             }
         }
         show_progress("pictures", faces.len(), paths.len());
     }
+    left_out.end();
     match faces.is_empty() {
         false => Ok(faces),
         true => {

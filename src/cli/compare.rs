@@ -1,7 +1,7 @@
 use super::{
     failure::{Failure, code},
     household::{ConfigArg, files_in, gallery, model_hash, picture, recogniser},
-    output::{even_if_closed, say},
+    output::{LeftOut, even_if_closed, say},
 };
 use crate::{config::Config, gallery::PersonId, pipeline::Probe, service::House};
 use serde::Serialize;
@@ -60,7 +60,8 @@ pub fn identify(args: &Identify) -> Result<u8, Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
     let house = House::of(&gallery(&config, model_hash(recogniser.network().contract())?, false)?)?;
-    let (mut all_known, mut passed_over, mut looked_at) = (true, None, 0);
+    let (mut all_known, mut last_problem, mut looked_at) = (true, None, 0);
+    let mut left_out = LeftOut::default();
     for path in paths(&args.pictures)? {
         match probe(&recogniser, &path) {
             Ok(probe) => {
@@ -70,18 +71,19 @@ pub fn identify(args: &Identify) -> Result<u8, Failure> {
                 even_if_closed(found.tell(args.json))?;
             }
             Err(failure) => {
-                log::warn!("{}; the picture is passed over", failure.message);
+                left_out.note(&failure.message);
                 if args.json {
                     let line = serde_json::json!({
                         "picture": path.display().to_string(), "error": failure.message,
                     });
                     even_if_closed(say!("{line}"))?;
                 }
-                passed_over = Some(failure);
+                last_problem = Some(failure);
             }
         }
     }
-    match (looked_at, passed_over) {
+    left_out.end();
+    match (looked_at, last_problem) {
         (0, Some(failure)) => Err(failure),
         (0, None) => Err(Failure::new(code::NO_INPUT, "there is no picture; name one or more")),
         _ if all_known => Ok(0),

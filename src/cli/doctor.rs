@@ -3,8 +3,13 @@ use super::{
     household::{self, ConfigArg},
     output::{even_if_closed, say},
 };
-use crate::{camera::Pace, config::Config, embed::check_known, service::House};
-use std::path::Path;
+use crate::{
+    camera::Pace, config::Config, embed::check_known, files::without_path, service::House,
+};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 /// Try everything that the daemon needs, one after another, and say what to do about what fails.
 ///
@@ -72,12 +77,19 @@ fn camera(config: &Config) -> Result<String, Failure> {
 }
 
 fn writable(folder: &Path) -> Result<String, Failure> {
-    tempfile::tempfile_in(folder).map_err(|e| {
-        let text = format!(
-            "{}: {e}; make it, and give it to the user that runs facelatch",
-            folder.display()
-        );
-        Failure::new(code::CANNOT_CREATE, &text)
+    let tried = tempfile::tempfile_in(folder).and_then(|mut file| {
+        // As much as a day of decisions takes: an empty file fits on a full disk.
+        file.write_all(&[0; 64 << 10])?;
+        file.sync_all()
+    });
+    tried.map_err(|e| {
+        let e = without_path(e);
+        let help = match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space",
+            io::ErrorKind::ReadOnlyFilesystem => "mount it so that it can be written",
+            _ => "make it, and give it to the user that runs facelatch",
+        };
+        Failure::new(code::CANNOT_CREATE, &format!("{}: {e}; {help}", folder.display()))
     })?;
     Ok(folder.display().to_string())
 }

@@ -1,14 +1,15 @@
 use super::{
     failure::{Failure, code},
     household::{ConfigArg, files_in, gallery, model_hash, picture, recogniser, wanted},
-    output::say,
+    output::{LeftOut, say},
 };
 use crate::{
     camera::{CameraError, FrameSource, Pace, Source},
     config::Config,
     embed::{Embedding, Score},
     gallery::{
-        Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_same, check_stranger,
+        EnrolmentError, Gallery, MAX_TEMPLATES, Name, PersonId, check_agreement, check_same,
+        check_stranger,
     },
     pipeline::{Advice, Guide, Recogniser, Step},
     service::{Borrowed, Request, ask, socket_path, wall},
@@ -56,7 +57,7 @@ const AGREEMENT: f32 = 0.6;
 
 pub fn enroll(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
-    let recogniser = recogniser(&config)?;
+    let mut recogniser = recogniser(&config)?;
     let model = model_hash(recogniser.network().contract())?;
     let name = Name::new(&args.name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
     // Before anybody poses for nothing; and closed meanwhile, as the daemon may want to read it.
@@ -65,7 +66,7 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
         (Some(folder), _) => samples(&recogniser, folder)?,
         (None, camera) => {
             let mut camera = open(&config, camera.as_ref().and_then(Option::as_ref))?;
-            guided(&config, &recogniser, &mut *camera)?
+            guided(&config, &mut recogniser, &mut *camera)?
         }
     };
     let mut gallery = gallery(&config, model, true)?;
@@ -79,7 +80,7 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
 /// The embeddings of a folder's pictures. What cannot be read or is not fit is named and left out; it is
 /// an error only if nothing is left.
 pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>, Failure> {
-    let mut samples = Vec::new();
+    let (mut samples, mut left_out) = (Vec::new(), LeftOut::default());
     for path in files_in(folder)? {
         let probe = picture(&path).and_then(|picture| {
             let unfit = |e| Failure::new(code::DATA, &format!("{}: {e}", path.display()));
@@ -87,12 +88,13 @@ pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>,
         });
         match probe {
             Ok(probe) if probe.faces > 1 => {
-                log::warn!("{}: {} faces; the picture is left out", path.display(), probe.faces);
+                left_out.note(&format!("{}: {} faces", path.display(), probe.faces));
             }
             Ok(probe) => samples.push(probe.embedding),
-            Err(failure) => log::warn!("{}; the picture is left out", failure.message),
+            Err(failure) => left_out.note(&failure.message),
         }
     }
+    left_out.end();
     if samples.is_empty() {
         let folder = folder.display();
         return Err(Failure::new(
@@ -106,7 +108,7 @@ pub fn samples(recogniser: &Recogniser, folder: &Path) -> Result<Vec<Embedding>,
 /// Samples of whoever stands before the camera, who is told on standard error what to do.
 fn guided(
     config: &Config,
-    recogniser: &Recogniser,
+    recogniser: &mut Recogniser,
     camera: &mut dyn FrameSource,
 ) -> Result<Vec<Embedding>, Failure> {
     let mut guide = Guide::new(Score(config.recognition.threshold * AGREEMENT));
@@ -221,7 +223,12 @@ pub fn add(
     if !surplus.is_empty() {
         log::warn!("the last {} are left out: there is room for {room}", surplus.len());
     }
-    let unfit = |e: crate::gallery::EnrolmentError| Failure::new(code::DATA, &e.to_string());
+    let people = gallery.list()?;
+    let unfit = |e: EnrolmentError| {
+        let who = people.iter().find(|person| Some(person.id) == e.person());
+        let who = who.map_or(String::new(), |p| format!("; person {} is {}", p.id, p.name));
+        Failure::new(code::DATA, &format!("{e}{who}"))
+    };
     let agreement = Score(threshold * AGREEMENT);
     check_agreement(samples, agreement).map_err(unfit)?;
     let matcher = gallery.matcher()?;

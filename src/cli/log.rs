@@ -4,10 +4,16 @@ use super::{
     output::say,
 };
 use crate::{
-    gallery::PersonId,
-    service::audit::{Filter, Head, read, verify},
+    gallery::{Name, NameError, PersonId},
+    service::{
+        KINDS,
+        audit::{Filter, Head, Record, read, verify},
+    },
 };
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    str::FromStr,
+};
 
 /// Show what happened at the door, or check that nobody changed the record of it.
 #[derive(clap::Args)]
@@ -18,17 +24,50 @@ pub struct Args {
     /// With --verify: a `number:hash` noted elsewhere, that the log must still have
     #[arg(long, value_name = "NUMBER:HASH", requires = "verify")]
     anchor: Option<Head>,
-    /// Only this kind: granted, denied, alarm, …
-    #[arg(long)]
+    /// Only this kind
+    #[arg(long, value_parser = KINDS)]
     kind: Option<String>,
-    /// Only this person's number
+    /// Only this person, by number or name
     #[arg(long)]
-    person: Option<u32>,
+    person: Option<Person>,
     /// Print the records as they are, JSON lines
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     config: ConfigArg,
+}
+
+/// Whom to look for. The log has names as they were when it was written.
+#[derive(Clone)]
+enum Person {
+    Number(PersonId),
+    Name(Name),
+}
+
+impl FromStr for Person {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        match text.parse() {
+            Ok(number) => Ok(Self::Number(PersonId(number))),
+            Err(_) => Name::new(text).map(Self::Name),
+        }
+    }
+}
+
+impl Person {
+    fn number(&self) -> Option<PersonId> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Name(_) => None,
+        }
+    }
+
+    fn is_in(&self, record: &Record) -> bool {
+        let Self::Name(name) = self else { return true };
+        let found = record.fields.get("name").and_then(serde_json::Value::as_str);
+        found.and_then(|found| Name::new(found).ok()).is_some_and(|found| name.reads_like(&found))
+    }
 }
 
 pub fn log(args: &Args) -> Result<(), Failure> {
@@ -50,10 +89,14 @@ pub fn log(args: &Args) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let filter = Filter { since: None, kind: args.kind.clone(), person: args.person.map(PersonId) };
+    let (kind, person) = (args.kind.clone(), args.person.as_ref());
+    let filter = Filter { since: None, kind, person: person.and_then(Person::number) };
     let mut out = io::stdout().lock();
     for record in read(&folder, filter).map_err(broken)? {
         let record = record.map_err(broken)?;
+        if person.is_some_and(|person| !person.is_in(&record)) {
+            continue;
+        }
         let written = if args.json {
             serde_json::to_writer(&mut out, &record)
                 .map_err(io::Error::from)

@@ -38,6 +38,30 @@ pub fn even_if_closed(said: Result<(), Failure>) -> Result<(), Failure> {
     said.or_else(|failure| if failure.is_closed_pipe() { Ok(()) } else { Err(failure) })
 }
 
+/// Pictures that a command passes over: the first few are named, the others counted at the end.
+#[derive(Default)]
+pub struct LeftOut(usize);
+
+impl LeftOut {
+    const NAMED: usize = 5;
+
+    /// One more, and why.
+    pub fn note(&mut self, why: &str) {
+        self.0 += 1;
+        match self.0 <= Self::NAMED {
+            true => log::warn!("{why}; the picture is left out"),
+            false => log::debug!("{why}; the picture is left out"),
+        }
+    }
+
+    /// There are no more.
+    pub fn end(&self) {
+        if let Some(more @ 1..) = self.0.checked_sub(Self::NAMED) {
+            log::warn!("{more} more pictures are left out; RUST_LOG=debug names them");
+        }
+    }
+}
+
 fn done(written: io::Result<()>) -> Result<(), Failure> {
     written.map_err(|e| Failure::output(&e))
 }

@@ -107,6 +107,15 @@ pub fn people(args: &Args) -> Result<(), Failure> {
 
 fn export(gallery: &Gallery, file: &Path, key: Option<&Path>) -> Result<(), Failure> {
     let key_file = key.map_or_else(|| beside(file), Path::to_owned);
+    if file.exists() && !key_file.exists() {
+        let text = format!(
+            "{} is there, and its key {} is not: the new backup would have another one than you keep; name \
+             that one with --key, or another file",
+            file.display(),
+            key_file.display()
+        );
+        return Err(Failure::new(code::USAGE, &text));
+    }
     gallery.export(file, &Key::load_or_create(&key_file)?)?;
     let (people, file, key) = (gallery.list()?.len(), file.display(), key_file.display());
     say!("{file}: {people} people, encrypted under {key}")?;

@@ -102,7 +102,13 @@ fn alone(config: &Config) -> Result<fs::File, Failure> {
                 path.display()
             ),
         ),
-        _ => Failure::new(code::NO_INPUT, &format!("{}: {e}", path.display())),
+        _ => Failure::new(
+            code::NO_INPUT,
+            &format!(
+                "{}: {e}; make the folder, and give it to the user that runs facelatch",
+                path.display()
+            ),
+        ),
     })
 }
 
@@ -197,10 +203,10 @@ fn tell(now: Millis, news: &News, house: &House) {
     let who = |record: &Record| house.name(record.evidence.and_then(|e| e.person)?);
     match news {
         News::Decision(record) => log::info!(
-            "{:?} for {:?} (most like {})",
+            "{} by {}{}",
             record.outcome,
             record.cause,
-            who(record).unwrap_or("-")
+            who(record).map_or(String::new(), |name| format!(" (most like {name})"))
         ),
         News::Unrecorded(record) => log::error!(
             "{} was recognised and not let in: it could not be recorded",
@@ -209,8 +215,8 @@ fn tell(now: Millis, news: &News, house: &House) {
         News::Unlocked => log::info!("strike released"),
         News::Locked => log::info!("strike locked"),
         News::Hint(hint) => log::debug!("{}: {hint:?}", now.0),
-        News::Alarm(kind, true) => log::error!("ALARM: {kind:?}"),
-        News::Alarm(kind, false) => log::info!("alarm over: {kind:?}"),
+        News::Alarm(kind, true) => log::error!("ALARM: {kind}"),
+        News::Alarm(kind, false) => log::info!("alarm over: {kind}"),
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR|ZIP")]
     strangers: PathBuf,
     /// The share of strangers that may pass in one frame (false accept rate)
-    #[arg(long, default_value_t = 0.001)]
+    #[arg(long, default_value_t = 0.001, value_parser = rate)]
     far: f64,
     /// Draw the shares that pass at every threshold into NAME.svg and NAME.png
     #[arg(long, value_name = "NAME")]
@@ -73,19 +73,30 @@ impl At {
 /// certainty: the rule of three.
 const ENOUGH: f64 = 3.0;
 
+/// The share of the household's own faces that should pass a threshold that is of any use.
+const KNOWN: f64 = 0.5;
+
+/// A rate that strangers can show: none at all would need all the people there are.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().map_err(|_| format!("{text} is no number"))?;
+    if 0.0 < rate && rate < 1.0 {
+        Ok(rate)
+    } else {
+        Err("choose a rate above 0 and below 1".into())
+    }
+}
+
 pub fn tune(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
     let model = model_hash(recogniser.network().contract())?;
     let household = gallery(&config, model, false)?.templates()?;
     let tree = Tree::open(&args.strangers)?;
-    let strangers: Vec<Embedding> =
-        faces_in(&tree, &recogniser)?.into_iter().map(|(_, face)| face).collect();
+    let (pictures, strangers): (Vec<&str>, Vec<Embedding>) =
+        faces_in(&tree, &recogniser)?.into_iter().unzip();
     let scores = HouseholdScores::of(&household, &strangers);
     let found = scores.threshold(args.far).map_err(|e| {
-        let text =
-            format!("{e}; enrol people with two pictures or more, and choose --far from 0 to 1");
-        Failure::new(code::DATA, &text)
+        Failure::new(code::DATA, &format!("{e}; enrol people with two pictures or more"))
     })?;
     if let Some(path) = &args.plot {
         chart(&scores).write(path)?;
@@ -103,12 +114,22 @@ pub fn tune(args: &Args) -> Result<(), Failure> {
             ENOUGH / args.far
         );
     }
+    let suggested = At::of(&scores, suggested.max(LEAST_THRESHOLD));
+    if suggested.residents < KNOWN {
+        let scored = pictures.iter().zip(&scores.strangers);
+        if let Some((picture, score)) = scored.max_by(|a, b| a.1.total_cmp(b.1)) {
+            log::warn!(
+                "at the suggested threshold the door would hardly know its own people; is one of the strangers \
+                 enrolled? {picture} scores {score:.3}"
+            );
+        }
+    }
     let output = Output {
         people: household.len(),
         strangers: strangers.len(),
         measured,
         configured: At::of(&scores, configured),
-        suggested: At::of(&scores, suggested.max(LEAST_THRESHOLD)),
+        suggested,
         scores: &scores,
     };
     if args.json { output::json(&output) } else { print(&output) }

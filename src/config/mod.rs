@@ -27,7 +27,7 @@ pub const DEFAULT_PATH: &str = "/etc/facelatch/facelatch.toml";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {source}; copy facelatch.example.toml there, or name another with --config")]
+    #[error("{path}: {source}; {}", help(.source))]
     Read {
         /// The file.
         path: PathBuf,
@@ -35,12 +35,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is no TOML, or has a key or value that is unknown.
-    #[error("{path}: {reason}")]
+    #[error("{path}: {}", listed(.reasons))]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Which key or line, and what may stand there.
-        reason: String,
+        /// Which keys or lines, and what may stand there.
+        reasons: Vec<String>,
     },
     /// Values that cannot work.
     #[error("{path}: {}", listed(.faults))]
@@ -50,6 +50,18 @@ pub enum ConfigError {
         /// Every one of them, and what may stand there.
         faults: Vec<Fault>,
     },
+}
+
+/// What to do about a file that cannot be read.
+fn help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "copy facelatch.example.toml there, or name another with --config"
+        }
+        io::ErrorKind::PermissionDenied => "read it as root, or as the user that runs facelatch",
+        io::ErrorKind::InvalidData => "write it anew, as text in UTF-8",
+        _ => "name a file with --config",
+    }
 }
 
 impl Config {
@@ -145,8 +157,10 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text)
-        .map_err(|e| ConfigError::Parse { path: path.into(), reason: suggest::explain(&e, text) })
+    toml::from_str(text).map_err(|first| {
+        let reasons = suggest::explain_all::<T>(first, text);
+        ConfigError::Parse { path: path.into(), reasons }
+    })
 }
 
 /// What `T` has of a file, whatever else is in it.
@@ -222,7 +236,11 @@ mod tests {
             ("[models]\nthreads = 5", &["models.threads is 5"]),
             ("[quality]\nmost_yaw = nan", &["quality.most_yaw is NaN"]),
             ("[audit]\nfiles = 1\nfile_kib = 0", &["audit.files is 1", "audit.file_kib is 0"]),
-            ("[camera\n", &["line 1"]),
+            (
+                "[dor]\npulse = 3\n[door]\npulze = \"3s\"\ngrace = 4\n[camera]\nfps = 5",
+                &["3 things", "(1) line 1", "`dor`", "(2) line 4", "`pulze`", "(3) line 5"],
+            ),
+            ("[camera\nfsp = 3", &["f.toml: line 1"]),
             ("[camera]\nsource = \"usb:0\"", &["usb"]),
             ("[door]\nlock = \"gpio:17\"", &["gpio"]),
         ] {

@@ -1,6 +1,46 @@
 //! Errors of the TOML reader in one line, with the known name nearest to an unknown one.
 
+use serde::de::DeserializeOwned;
+use std::ops::Range;
 use strsim::levenshtein as distance;
+
+/// More than this nobody mends at once.
+const MOST: usize = 10;
+
+/// Everything that is wrong with a text that `T` was to be read from, up to [`MOST`]: what is explained is
+/// left out, and the rest read again. Of a text that is no TOML, the first thing only.
+pub fn explain_all<T: DeserializeOwned>(first: toml::de::Error, text: &str) -> Vec<String> {
+    let is_toml = |text: &str| toml::from_str::<toml::Table>(text).is_ok();
+    let (mut reasons, mut text, mut error) = (Vec::new(), text.to_owned(), first);
+    loop {
+        let at = error.span().map(|span| span.start);
+        reasons.push((at, explain(&error, &text)));
+        let Some(lines) = at.and_then(|at| lines_of(&text, at)) else { break };
+        if reasons.len() == MOST || !is_toml(&text) {
+            break;
+        }
+        // Blanks and as many lines, so that the others keep their places.
+        let ends = text[lines.clone()].matches('\n').count();
+        let blank = " ".repeat(lines.len() - ends) + &"\n".repeat(ends);
+        text.replace_range(lines, &blank);
+        error = match toml::from_str::<T>(&text) {
+            Err(error) if is_toml(&text) => error,
+            _ => break,
+        };
+    }
+    reasons.sort();
+    reasons.into_iter().map(|(_, reason)| reason).collect()
+}
+
+/// The line that holds the byte `at`, or the whole section that begins there; `None` for a blank one.
+fn lines_of(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let mut lines = text[start..].split_inclusive('\n');
+    let first = lines.next().filter(|line| !line.trim().is_empty())?;
+    let is_section = |line: &str| line.trim_start().starts_with('[');
+    let more = lines.take_while(|line| is_section(first) && !is_section(line));
+    Some(start..start + first.len() + more.map(str::len).sum::<usize>())
+}
 
 /// What is wrong, where, and what was probably meant.
 pub fn explain(error: &toml::de::Error, text: &str) -> String {

@@ -6,7 +6,7 @@ use super::{
     time::Millis,
     track::MAX_TRACKS,
 };
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How many actions one event can call for: a record a track, and beside them a lock when time is
 /// up, the start of a lockout, a door held open, two of the event's own (unlock and record, or
@@ -181,6 +181,58 @@ impl Denial {
             | Self::Lockdown
             | Self::AuditNotWritable => false,
         }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Face => "face",
+            Self::RequestToExit => "the exit button",
+            Self::Command => "command",
+        })
+    }
+}
+
+impl fmt::Display for AlarmKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ForcedOpen => "door forced open",
+            Self::HeldOpen => "door held open",
+            Self::Tamper => "tampering with the device",
+            Self::CameraLost => "camera lost",
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Granted => f.write_str("granted"),
+            Self::Denied(why) => write!(f, "denied, {why},"),
+            Self::LockoutStarted(length) => write!(f, "locked out for {} s", length.as_secs()),
+            Self::Locked => f.write_str("locked"),
+            Self::Lockdown(true) => f.write_str("lockdown begun"),
+            Self::Lockdown(false) => f.write_str("lockdown ended"),
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PoorQuality(flaw) => return write!(f, "no good picture ({flaw})"),
+            Self::NotRecognised => "not recognised",
+            Self::Ambiguous => "like two people",
+            Self::NotLive => "not a living face",
+            Self::TooFewVotes => "too few frames agree",
+            Self::NotPermitted => "not permitted",
+            Self::OutsideSchedule => "outside their times",
+            Self::ClockUnsynchronised => "has times, and the clock is not synchronised",
+            Self::Lockout => "during a lockout",
+            Self::Lockdown => "during a lockdown",
+            Self::AuditNotWritable => "could not be recorded",
+        })
     }
 }
 

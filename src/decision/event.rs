@@ -1,5 +1,6 @@
 use super::schedule::LocalTime;
 pub use crate::{embed::Score, gallery::PersonId};
+use std::fmt;
 
 /// One face that the tracker follows from frame to frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +48,20 @@ pub enum Flaw {
     Covered,
     /// Partly outside the picture.
     Cut,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooSmall => "too far away",
+            Self::Blurred => "blurred",
+            Self::TooDark => "too dark",
+            Self::TooBright => "too bright",
+            Self::Turned => "turned away",
+            Self::Covered => "covered",
+            Self::Cut => "partly outside the picture",
+        })
+    }
 }
 
 /// Whether a face is fit to be recognised.

@@ -109,13 +109,9 @@ mod tests {
     #[test]
     fn what_is_written_reads_back_and_anything_else_is_refused_by_name() {
         assert_eq!(DetectorContract::from_props(contract().to_props()), Ok(contract()));
-        for (key, value) in [
-            ("kind", "embedding"),
-            ("strides", "8 16"),
-            ("input_width", "8"),
-            ("input_height", "x"),
-            ("metrics", "{"),
-        ] {
+        for (key, value) in
+            [("strides", "8 16"), ("input_width", "8"), ("input_height", "x"), ("metrics", "{")]
+        {
             let mut props = contract().to_props();
             let full = format!("{PREFIX}{key}");
             props.iter_mut().filter(|(k, _)| *k == full).for_each(|(_, v)| *v = value.into());
@@ -130,5 +126,16 @@ mod tests {
     #[test]
     fn a_grid_covers_the_whole_picture() {
         assert_eq!(contract().shapes(), [[1, 15, 30, 40], [1, 15, 15, 20], [1, 15, 8, 10]]);
+    }
+
+    #[test]
+    fn a_network_of_the_other_kind_is_called_what_it_is() {
+        let mut props = contract().to_props();
+        props
+            .iter_mut()
+            .filter(|(k, _)| k.ends_with(".kind"))
+            .for_each(|(_, v)| *v = "embedding".into());
+        let error = DetectorContract::from_props(props).unwrap_err();
+        assert!(error.to_string().contains("of kind `embedding`"), "{error}");
     }
 }

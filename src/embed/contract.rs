@@ -152,7 +152,6 @@ mod tests {
         let shifted = template_text().replacen("38.2946", "38.5", 1);
         for (key, value) in [
             ("contract", "2"),
-            ("kind", "detector"),
             ("embedding_len", "512"),
             ("color", "BGR"),
             ("range", "-1..1"),
@@ -173,5 +172,16 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_network_of_the_other_kind_is_called_what_it_is() {
+        let mut props = contract().to_props();
+        props
+            .iter_mut()
+            .filter(|(k, _)| k.ends_with(".kind"))
+            .for_each(|(_, v)| *v = "detector".into());
+        let error = Contract::from_props(props).unwrap_err();
+        assert!(error.to_string().contains("of kind `detector`"), "{error}");
     }
 }

@@ -24,12 +24,23 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .prefix(".")
         .suffix(".part")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder)
+        .map_err(without_path)?;
     give_to_owner_of(folder, file.as_file())?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// The error without the name of a temporary file, which `tempfile` puts into it and which tells nobody
+/// anything.
+pub fn without_path(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((what, _)) => io::Error::new(error.kind(), what),
+        None => error,
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +83,8 @@ mod tests {
     #[test]
     fn a_failed_write_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(write_atomically(&dir.path().join("absent/a.txt"), b"x").is_err());
+        let error = write_atomically(&dir.path().join("absent/a.txt"), b"x").unwrap_err();
+        assert_eq!(error.to_string(), "No such file or directory (os error 2)");
         std::fs::create_dir(dir.path().join("taken")).unwrap();
         assert!(write_atomically(&dir.path().join("taken"), b"x").is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -4,7 +4,7 @@ mod atomic;
 mod owner;
 mod tree;
 
-pub use atomic::write_atomically;
+pub use atomic::{without_path, write_atomically};
 pub(crate) use owner::give_to_owner_of;
 pub use tree::{Tree, TreeError};
 

@@ -56,6 +56,16 @@ pub enum EnrolmentError {
     },
 }
 
+impl EnrolmentError {
+    /// Who the samples are, or are not, like.
+    pub fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::NoSample | Self::Disagrees { .. } => None,
+            Self::Unlike { id, .. } | Self::Resembles { id, .. } => Some(*id),
+        }
+    }
+}
+
 /// Whether the samples of one enrolment are of one person: every pair at least `limit` alike. Returns
 /// the lowest similarity there is; of a single sample, 1.
 ///

@@ -1,4 +1,4 @@
-use crate::files::give_to_owner_of;
+use crate::files::{give_to_owner_of, without_path};
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
@@ -134,7 +134,8 @@ impl Key {
         let folder = super::store::folder_of(path);
         let mut file = tempfile::Builder::new()
             .permissions(fs::Permissions::from_mode(OWNER_ONLY))
-            .tempfile_in(folder)?;
+            .tempfile_in(folder)
+            .map_err(without_path)?;
         give_to_owner_of(folder, file.as_file())?;
         file.write_all(&self.0)?;
         file.as_file().sync_all()?;

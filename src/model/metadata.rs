@@ -11,6 +11,16 @@ pub enum ContractError {
     /// A key is not there.
     #[error("no `{PREFIX}{0}` in its metadata: not exported for facelatch; export it again")]
     Missing(&'static str),
+    /// A network of another kind.
+    #[error(
+        "it is a network of kind `{found}` where one of kind `{needed}` belongs; is each in the other's place?"
+    )]
+    Kind {
+        /// Its kind in the file.
+        found: String,
+        /// What would do.
+        needed: &'static str,
+    },
     /// A key says something else than the contract.
     #[error("`{PREFIX}{key}` is `{found}` where this version needs {needed}; export it again")]
     Differs {
@@ -124,9 +134,13 @@ impl Props {
     /// Holds fixed keys to their values.
     ///
     /// # Errors
-    /// [`ContractError::Missing`] or [`ContractError::Differs`], by the first key that is off.
+    /// [`ContractError::Missing`], [`ContractError::Kind`] or [`ContractError::Differs`], by the first key
+    /// that is off.
     pub fn require(&self, fixed: &[(&'static str, &'static str)]) -> Result<(), ContractError> {
         for &(key, needed) in fixed {
+            if key == "kind" && self.text(key)? != needed {
+                return Err(ContractError::Kind { found: self.text(key)?.to_owned(), needed });
+            }
             self.parse(key, &format!("`{needed}`"), |v| (v == needed).then_some(()))?;
         }
         Ok(())

@@ -213,9 +213,12 @@ impl Daemon {
             Request::Status => (true, "as follows".to_owned()),
             Request::Unlock { reason } => {
                 self.keeper.command(Command::Unlock, uid, Some(&reason), now);
-                match self.keeper.status().unlocked {
-                    true => (true, "unlocked for one pulse".to_owned()),
-                    false => (false, "not unlocked: in lockdown, or the strike failed".to_owned()),
+                let Status { unlocked, lockdown, audit_writable, .. } = self.keeper.status();
+                let recorded = if audit_writable { "" } else { "; it could not be recorded" };
+                match (unlocked, lockdown) {
+                    (true, _) => (true, format!("unlocked for one pulse{recorded}")),
+                    (false, true) => (false, format!("not unlocked: in lockdown{recorded}")),
+                    (false, false) => (false, format!("not unlocked: the strike failed{recorded}")),
                 }
             }
             Request::Lock => {

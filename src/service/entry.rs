@@ -4,6 +4,22 @@ use crate::decision::{
 };
 use serde_json::{Map, Value, json};
 
+/// Every kind of record there is in an audit log, the log's own among them.
+pub const KINDS: [&str; 12] = [
+    "granted",
+    "denied",
+    "lockout",
+    "locked",
+    "lockdown",
+    "command",
+    "alarm",
+    "alarm_over",
+    "rules",
+    "recording_again",
+    "rotated",
+    "recovered",
+];
+
 /// What the audit log keeps of a decision.
 pub fn of_record(record: &Record, house: &House) -> Entry {
     let mut fields = Map::new();
@@ -156,6 +172,22 @@ mod tests {
         );
         assert_eq!((denied.kind, &denied.fields["reason"]), ("denied", &json!("poor_quality")));
         assert_eq!(of_record(&record(Outcome::Granted), &House::default()).kind, "granted");
-        assert_eq!(of_alarm(AlarmKind::ForcedOpen, true).fields["alarm"], json!("forced_open"));
+        let alarm = of_alarm(AlarmKind::ForcedOpen, true);
+        assert_eq!(alarm.fields["alarm"], json!("forced_open"));
+        let outcomes = [
+            Outcome::Granted,
+            Outcome::Denied(Denial::Lockout),
+            Outcome::LockoutStarted(std::time::Duration::from_secs(30)),
+            Outcome::Locked,
+            Outcome::Lockdown(true),
+        ];
+        let house = House::default();
+        let kinds = outcomes.map(|outcome| of_record(&record(outcome), &house).kind);
+        let others =
+            [alarm.kind, of_alarm(AlarmKind::Tamper, false).kind, of_return().kind].into_iter();
+        let rules = of_rules(&Policy::default()).kind;
+        let all =
+            kinds.into_iter().chain(others).chain([rules, of_command(Command::Lock, 0, None).kind]);
+        all.for_each(|kind| assert!(KINDS.contains(&kind), "{kind}"));
     }
 }
