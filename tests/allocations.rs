@@ -155,8 +155,7 @@ fn a_keeper_to_whom_nothing_happens_allocates_nothing() {
 /// run the networks, and all of it is given back.
 #[test]
 fn what_a_look_takes_is_tracts_and_is_given_back() {
-    let models =
-        ["models/detector-int8.onnx", "models/embedding-int8.onnx"].map(|path| repository(path));
+    let models = ["models/detector-int8.onnx", "models/embedding-int8.onnx"].map(repository);
     let [detector, network] = &models;
     let (decoder, pool) = (Decoder::default(), Arc::new(Pool::new(1)));
     let limits = Config::default().quality;

@@ -124,6 +124,29 @@ fn before_the_first_run_the_log_says_when_it_begins() {
 }
 
 #[test]
+fn the_log_is_searched_by_kinds_that_there_are_and_by_name() {
+    let mut house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    house.start();
+    house.wait_for("granted by face (most like Alex)");
+    let lines = |who: &str| house.done(&["log", "--kind", "granted", "--person", who]);
+    assert!(lines("alex").contains("name=\"Alex\""));
+    assert_eq!(lines("alex"), lines("0"));
+    assert_eq!(lines("Ben"), "");
+    let unknown = house.output(&["log", "--kind", "open"]);
+    assert_eq!(unknown.status.code(), Some(64), "{}", stderr(&unknown));
+    assert!(stderr(&unknown).contains("recording_again"));
+}
+
+#[test]
+fn the_configuration_to_try_it_with_is_in_order() {
+    let house = House::new();
+    let try_out = repository("demo/facelatch.toml").display().to_string();
+    let output = house.bare(&["check-config", "--config", &try_out]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
 fn a_configuration_is_checked_for_everything_at_once_and_locks_the_door_all_the_same() {
     let house = House::new();
     house.edit(
@@ -182,6 +205,13 @@ fn a_backup_brings_everybody_back_and_nothing_else_does() {
     let before = house.done(&["people", "--json"]);
     let said = house.done(&["people", "export", &text("backup")]);
     assert!(said.contains("1 people") && said.contains("keep the two apart"), "{said}");
+    // Its key is kept elsewhere, as it should be: a newer backup in its place must not get another.
+    fs::rename(path("backup.key"), path("away.key")).unwrap();
+    let again = house.output(&["people", "export", &text("backup")]);
+    assert_eq!(again.status.code(), Some(64));
+    assert!(stderr(&again).contains("--key") && !path("backup.key").exists());
+    fs::rename(path("away.key"), path("backup.key")).unwrap();
+    house.done(&["people", "export", &text("backup")]);
     let taken = house.output(&["people", "import", &text("backup")]);
     assert!(stderr(&taken).contains("is left alone"), "{}", stderr(&taken));
     for file in ["gallery.redb", "gallery.key"] {
