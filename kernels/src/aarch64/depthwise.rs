@@ -74,7 +74,12 @@ struct Sixteen {
 impl Sixteen {
     /// The output whose window begins `at` row by row and column by column.
     #[inline(always)]
-    unsafe fn output(&self, d: &Depthwise, x: usize, at: impl Fn(usize, usize) -> *const u8) {
+    unsafe fn output<const WHOLE: bool>(
+        &self,
+        d: &Depthwise,
+        x: usize,
+        at: impl Fn(usize, usize) -> *const u8,
+    ) {
         // SAFETY: `Depthwise` promises 16 bytes of every column and an output for every column. Two
         // products of 128 · 127 at most fit in 16 bits.
         unsafe {
@@ -89,13 +94,23 @@ impl Sixteen {
             }
             let (a, w) = (byte(8), self.w[8]);
             add(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), multiply_high(a, w));
-            let bytes = store::bytes(sums, self.scale, d.range);
+            let bytes = store::bytes::<WHOLE>(sums, self.scale, d.range);
             store::write(d.out.add(x * d.out_step + self.first), bytes, d.channels - self.first);
         }
     }
 }
 
 pub(super) unsafe fn row(d: &Depthwise) {
+    // SAFETY: the caller's.
+    unsafe {
+        match store::is_whole(d.range) {
+            true => outputs::<true>(d),
+            false => outputs::<false>(d),
+        }
+    }
+}
+
+unsafe fn outputs<const WHOLE: bool>(d: &Depthwise) {
     // Outputs whose whole window is inside.
     let from = d.left.div_ceil(d.stride).min(d.columns);
     let to = (d.width + d.left).checked_sub(3).map_or(0, |last| last / d.stride + 1);
@@ -114,7 +129,9 @@ pub(super) unsafe fn row(d: &Depthwise) {
                 first,
             };
             for x in (0..from).chain(to..d.columns) {
-                sixteen.output(d, x, |row, column| d.column(x * d.stride + column, first)[row]);
+                sixteen.output::<WHOLE>(d, x, |row, column| {
+                    d.column(x * d.stride + column, first)[row]
+                });
             }
             let mut rows = [0, 1, 2].map(|r| {
                 d.rows[r]
@@ -122,7 +139,8 @@ pub(super) unsafe fn row(d: &Depthwise) {
                     .wrapping_add((from * d.stride).wrapping_sub(d.left) * d.steps[r])
             });
             for x in from..to {
-                sixteen.output(d, x, |r, column| rows[r].wrapping_add(column * d.steps[r]));
+                sixteen
+                    .output::<WHOLE>(d, x, |r, column| rows[r].wrapping_add(column * d.steps[r]));
                 for (row, step) in rows.iter_mut().zip(d.steps) {
                     *row = row.wrapping_add(d.stride * step);
                 }

@@ -80,9 +80,7 @@ unsafe fn tile<const M: usize, const V: usize>(g: &Gemm, row: usize) {
             }
             step::<M, V, 0>(&mut sums, g.w.add(16 * V * group), &inputs);
         }
-        for (m, sums) in sums.into_iter().enumerate() {
-            store::vectors(g, row + m, sums);
-        }
+        store::rows(g, row, sums);
     }
 }
 

@@ -27,9 +27,15 @@ unsafe fn eight(first: int32x4_t, second: int32x4_t, range: [u8; 3]) -> int8x8_t
     }
 }
 
-/// 16 sums as signed bytes.
+/// Whether every byte is allowed, as after ReLU6: then narrowing alone keeps to the range.
 #[inline(always)]
-pub(super) unsafe fn bytes(
+pub(super) fn is_whole(range: [u8; 3]) -> bool {
+    range[1] == 0 && range[2] == 255
+}
+
+/// 16 sums as signed bytes; `WHOLE` as [`is_whole`] says.
+#[inline(always)]
+pub(super) unsafe fn bytes<const WHOLE: bool>(
     s: [int32x4_t; 4],
     scale: [float32x4_t; 4],
     range: [u8; 3],
@@ -39,11 +45,14 @@ pub(super) unsafe fn bytes(
     unsafe {
         let words = |i: usize| {
             let [first, second] = [i, i + 1].map(|i| rounded(s[i], scale[i]));
-            let words = vcombine_s16(vqmovn_s32(first), vqmovn_s32(second));
+            let words = vqmovn_high_s32(vqmovn_s32(first), second);
             vqaddq_s16(words, vdupq_n_s16(i16::from(zero)))
         };
-        let bytes = vcombine_s8(vqmovn_s16(words(0)), vqmovn_s16(words(2)));
-        vminq_s8(vmaxq_s8(bytes, vdupq_n_s8(low)), vdupq_n_s8(high))
+        let bytes = vqmovn_high_s16(vqmovn_s16(words(0)), words(2));
+        match WHOLE {
+            true => bytes,
+            false => vminq_s8(vmaxq_s8(bytes, vdupq_n_s8(low)), vdupq_n_s8(high)),
+        }
     }
 }
 
@@ -90,12 +99,16 @@ pub(super) unsafe fn two(g: &Gemm, row: usize, sums: [int32x4_t; 2]) {
     }
 }
 
-/// The sums of a row's `4 · V` channels.
+/// The sums of `M` rows' `4 · V` channels, from `row` on.
 ///
 /// # Safety
-/// What [`Gemm`] promises, for this row.
+/// What [`Gemm`] promises, for these rows.
 #[inline(always)]
-pub(super) unsafe fn vectors<const V: usize>(g: &Gemm, row: usize, sums: [int32x4_t; V]) {
+pub(super) unsafe fn rows<const M: usize, const V: usize>(
+    g: &Gemm,
+    row: usize,
+    sums: [[int32x4_t; V]; M],
+) {
     // SAFETY: as said.
     unsafe {
         let mut scale = [vdupq_n_f32(0.0); V];
@@ -104,14 +117,33 @@ pub(super) unsafe fn vectors<const V: usize>(g: &Gemm, row: usize, sums: [int32x
         }
         match g.out {
             Target::Bytes { to, step, range } => {
-                let at = |v: usize| if v < V { (sums[v], scale[v]) } else { (sums[0], scale[0]) };
-                let [a, b, c, d] = [at(0), at(1), at(2), at(3)];
-                let bytes = bytes([a.0, b.0, c.0, d.0], [a.1, b.1, c.1, d.1], range);
-                write(to.add(row * step), bytes, g.channels);
+                let mut to = to.add(row * step);
+                let scale = four(&scale);
+                if V == 4 && g.channels >= 16 && is_whole(range) {
+                    for sums in &sums {
+                        vst1q_s8(to.cast(), bytes::<true>(four(sums), scale, range));
+                        to = to.wrapping_add(step);
+                    }
+                } else {
+                    for sums in &sums {
+                        write(to, bytes::<false>(four(sums), scale, range), g.channels);
+                        to = to.wrapping_add(step);
+                    }
+                }
             }
-            Target::Floats { to, step } => floats(to.add(row * step), sums, scale, g.channels),
+            Target::Floats { to, step } => {
+                for (m, sums) in sums.into_iter().enumerate() {
+                    floats(to.add((row + m) * step), sums, scale, g.channels);
+                }
+            }
         }
     }
+}
+
+/// Four vectors, the first again where there are fewer.
+#[inline(always)]
+fn four<T: Copy, const V: usize>(vectors: &[T; V]) -> [T; 4] {
+    [0, 1, 2, 3].map(|v| vectors[if v < V { v } else { 0 }])
 }
 
 #[inline(always)]
