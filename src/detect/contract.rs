@@ -127,15 +127,4 @@ mod tests {
     fn a_grid_covers_the_whole_picture() {
         assert_eq!(contract().shapes(), [[1, 15, 30, 40], [1, 15, 15, 20], [1, 15, 8, 10]]);
     }
-
-    #[test]
-    fn a_network_of_the_other_kind_is_called_what_it_is() {
-        let mut props = contract().to_props();
-        props
-            .iter_mut()
-            .filter(|(k, _)| k.ends_with(".kind"))
-            .for_each(|(_, v)| *v = "embedding".into());
-        let error = DetectorContract::from_props(props).unwrap_err();
-        assert!(error.to_string().contains("of kind `embedding`"), "{error}");
-    }
 }

@@ -173,15 +173,4 @@ mod tests {
             );
         }
     }
-
-    #[test]
-    fn a_network_of_the_other_kind_is_called_what_it_is() {
-        let mut props = contract().to_props();
-        props
-            .iter_mut()
-            .filter(|(k, _)| k.ends_with(".kind"))
-            .for_each(|(_, v)| *v = "detector".into());
-        let error = Contract::from_props(props).unwrap_err();
-        assert!(error.to_string().contains("of kind `detector`"), "{error}");
-    }
 }

@@ -189,6 +189,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_network_of_another_kind_is_called_what_it_is() {
+        let props = Props::of([(format!("{PREFIX}kind"), "detector".to_owned())]);
+        let error = props.require(&[("kind", "embedding")]).unwrap_err();
+        assert_eq!(error, ContractError::Kind { found: "detector".into(), needed: "embedding" });
+        assert_eq!(props.require(&[("kind", "detector")]), Ok(()));
+    }
+
+    #[test]
     fn the_hash_covers_every_byte_in_file_order() {
         let tensor = |bytes: &[u8]| TensorProto { raw_data: bytes.to_vec(), ..Default::default() };
         let graph = |tensors| GraphProto { initializer: tensors, ..Default::default() };
