@@ -37,8 +37,8 @@ pub struct VotePolicy {
     /// Within this time. 2 s: five frames at the three a second of a slow board, and too short for
     /// votes to meet that are of different occasions.
     pub within: Duration,
-    /// How alike probe and person must be. 0.63: of 2,687,149 pairs of strangers among LFW-dev's faces,
-    /// found and aligned by our own detector, 268 score 0.622 or more, one in 10,000
+    /// How alike probe and person must be. 0.54: of 2,687,149 pairs of strangers among LFW-dev's faces,
+    /// found and aligned by our own detector, 268 score 0.531 or more, one in 10,000
     /// (models/embedding-int8.md says how, and how many genuine pairs it costs).
     pub threshold: Threshold,
     /// How far the person must be ahead of the second-best one. 0.05: enough that rounding and a
@@ -138,7 +138,7 @@ impl Default for VotePolicy {
             needed: 3,
             of: 5,
             within: Duration::from_secs(2),
-            threshold: Threshold(0.63),
+            threshold: Threshold(0.54),
             margin: Margin(0.05),
             liveness: LivenessPolicy::UnknownAccepted,
         }
