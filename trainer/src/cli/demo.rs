@@ -48,8 +48,8 @@ impl Demo {
             toml::from_str(include_str!("../../recipes/demo.toml")).map_err(super::config)?;
         config.data.sources = vec![Source::new("drawn", &faces)];
         config.check().map_err(super::config)?;
-        let folder = RunFolder::create(&run, &config.to_toml()).map_err(data)?;
-        super::train::go(folder, &run, config.clone(), &self.machine, Embedding::load)?;
+        let make = |config: &RunConfig| RunFolder::create(&run, &config.to_toml());
+        super::train::go(make, &run, config.clone(), &self.machine, Embedding::load)?;
         println!("3/5 exporting");
         let [f32, int8] = ["f32.onnx", "int8.onnx"].map(|name| self.out.join(name));
         Export::new(&run, &f32).run()?;

@@ -15,17 +15,26 @@ impl RunFolder {
     /// # Errors
     /// A sentence: there is a run already, or the folder cannot be made.
     pub fn create(path: &Path, config: &str) -> Result<Self, String> {
+        Self::expect_none(path)?;
         let folder = Self(path.into());
-        if folder.config_path().exists() {
-            let path = path.display();
-            return Err(format!(
-                "{path} holds a run already: go on with `facelatch-train resume {path}`, or name another folder"
-            ));
-        }
         fs::create_dir_all(folder.checkpoints())
             .and_then(|()| write_atomically(&folder.config_path(), config.as_bytes()))
             .map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(folder)
+    }
+
+    /// Whether a new run may have this folder, before anything is made.
+    ///
+    /// # Errors
+    /// A sentence: there is a run already.
+    pub fn expect_none(path: &Path) -> Result<(), String> {
+        if !Self(path.into()).config_path().exists() {
+            return Ok(());
+        }
+        let path = path.display();
+        Err(format!(
+            "{path} holds a run already: go on with `facelatch-train resume {path}`, or name another folder"
+        ))
     }
 
     /// Opens the folder of an existing run.
@@ -76,12 +85,22 @@ impl RunFolder {
         Ok(paths)
     }
 
-    /// The latest checkpoint that can be read; one that cannot is named in the log and passed over.
-    pub fn latest(&self) -> Option<Checkpoint> {
-        let read = |path: &PathBuf| {
-            Checkpoint::read(path).inspect_err(|e| log::warn!("{e}; trying the one before")).ok()
-        };
-        self.saved().ok()?.iter().rev().find_map(read)
+    /// The latest checkpoint that can be read, `None` before the first; one that cannot is named in the log
+    /// and passed over.
+    ///
+    /// # Errors
+    /// What is wrong with the oldest one, if none can be read: a run does not begin anew by itself.
+    pub fn latest(&self) -> Result<Option<Checkpoint>, CheckpointError> {
+        let saved = self.saved().unwrap_or_default();
+        let mut paths = saved.iter().rev().peekable();
+        while let Some(path) = paths.next() {
+            match Checkpoint::read(path) {
+                Ok(checkpoint) => return Ok(Some(checkpoint)),
+                Err(e) if paths.peek().is_none() => return Err(e),
+                Err(e) => log::warn!("{e}; trying the one before"),
+            }
+        }
+        Ok(None)
     }
 
     /// Saves a checkpoint and removes all but the latest `keep`.
@@ -128,13 +147,16 @@ mod tests {
     fn the_latest_readable_checkpoint_is_found_and_the_oldest_go() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::create(dir.path(), &config().to_toml()).unwrap();
-        assert!(run.latest().is_none());
+        assert!(run.latest().unwrap().is_none());
         for step in [5, 10, 15] {
             run.save(&checkpoint(step), 2).unwrap();
         }
         assert_eq!(run.saved().unwrap().len(), 2);
-        assert_eq!(run.latest().unwrap().step, 15);
+        let step = || run.latest().map(|found| found.unwrap().step);
+        assert_eq!(step().unwrap(), 15);
         fs::write(run.checkpoint(15), b"torn").unwrap();
-        assert_eq!(run.latest().unwrap().step, 10);
+        assert_eq!(step().unwrap(), 10);
+        fs::write(run.checkpoint(10), b"torn").unwrap();
+        assert!(step().is_err(), "all are torn: not a run that has not begun");
     }
 }

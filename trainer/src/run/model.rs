@@ -54,7 +54,7 @@ impl<C: Config> Model<C> {
             let best = folder.best();
             match best.exists() {
                 true => Checkpoint::read(&best)?,
-                false => folder.latest().ok_or_else(|| ModelError::Empty(path.into()))?,
+                false => folder.latest()?.ok_or_else(|| ModelError::Empty(path.into()))?,
             }
         } else {
             Checkpoint::read(path)?

@@ -132,7 +132,7 @@ impl<C: Config, T: Task> Training<C, T> {
         task.start_values(&params);
         let average = Parameters::new(&graph, &head, seed, device);
         let o = schedule.optimizer;
-        let latest = folder.latest();
+        let latest = folder.latest()?;
         let step = latest.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut this = Self {
             optimizer: Optimizer::new(o.kind, o.weight_decay, o.average, &params),
