@@ -12,6 +12,7 @@ import matplotlib
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "facelatch"
+matplotlib.rcParams["svg.fonttype"] = "none"  # letters stay letters
 import matplotlib.pyplot as plt
 
 

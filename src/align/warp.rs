@@ -83,9 +83,9 @@ pub fn warp(source: &RgbImage, dst_to_src: &Affine, size: u32) -> RgbImage {
 /// `out`, `columns`·`rows` pixels.
 ///
 /// Bilinear; outside the source its edge repeats. A map that shrinks by up to 1.6 takes one sample a
-/// pixel, so that the shrink by 160/112 of training, give or take a tenth, is cheap; beyond, each pixel is the mean of an n×n
-/// grid of samples inside it, n = ⌈shrink⌉ up to 8. Deterministic. A source without pixels gives
-/// black; a map that is not finite looks up the edge.
+/// pixel, so that the shrink by 160/112 of training, give or take a tenth, is cheap; beyond, each
+/// pixel is the mean of an n×n grid of samples inside it, n = ⌈shrink⌉ up to 8. Deterministic. A source
+/// without pixels gives black; a map that is not finite looks up the edge.
 ///
 /// # Panics
 /// If a buffer is not as long as its sides say, or a side is over 65,535.
@@ -134,7 +134,8 @@ struct Sampler<'a> {
 }
 
 impl Sampler<'_> {
-    /// Hands `put` the colours along row `y` from column `x` on, a channel 0 to 255 with twice [`WEIGHT_BITS`] of fraction.
+    /// Hands `put` the colours along row `y` from column `x` on, a channel 0 to 255 with twice
+    /// [`WEIGHT_BITS`] of fraction.
     ///
     /// In whole numbers, 1.7 times as fast as in f32; a coordinate is off by 1/2048 of a pixel and so
     /// a colour by at most a quarter of a grey level.

@@ -7,7 +7,7 @@ use crate::{
     gallery::{Name, NameError, PersonId},
     service::{
         KINDS,
-        audit::{Filter, Head, Record, read, verify},
+        audit::{Filter, Head, read, verify},
     },
 };
 use std::{
@@ -37,7 +37,7 @@ pub struct Args {
     config: ConfigArg,
 }
 
-/// Whom to look for. The log has names as they were when it was written.
+/// Whom to look for.
 #[derive(Clone)]
 enum Person {
     Number(PersonId),
@@ -52,21 +52,6 @@ impl FromStr for Person {
             Ok(number) => Ok(Self::Number(PersonId(number))),
             Err(_) => Name::new(text).map(Self::Name),
         }
-    }
-}
-
-impl Person {
-    fn number(&self) -> Option<PersonId> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Name(_) => None,
-        }
-    }
-
-    fn is_in(&self, record: &Record) -> bool {
-        let Self::Name(name) = self else { return true };
-        let found = record.fields.get("name").and_then(serde_json::Value::as_str);
-        found.and_then(|found| Name::new(found).ok()).is_some_and(|found| name.reads_like(&found))
     }
 }
 
@@ -89,14 +74,15 @@ pub fn log(args: &Args) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let (kind, person) = (args.kind.clone(), args.person.as_ref());
-    let filter = Filter { since: None, kind, person: person.and_then(Person::number) };
+    let (person, name) = match args.person.clone() {
+        None => (None, None),
+        Some(Person::Number(number)) => (Some(number), None),
+        Some(Person::Name(name)) => (None, Some(name)),
+    };
+    let filter = Filter { since: None, kind: args.kind.clone(), person, name };
     let mut out = io::stdout().lock();
     for record in read(&folder, filter).map_err(broken)? {
         let record = record.map_err(broken)?;
-        if person.is_some_and(|person| !person.is_in(&record)) {
-            continue;
-        }
         let written = if args.json {
             serde_json::to_writer(&mut out, &record)
                 .map_err(io::Error::from)

@@ -11,22 +11,20 @@ const MOST: usize = 10;
 /// left out, and the rest read again. Of a text that is no TOML, the first thing only.
 pub fn explain_all<T: DeserializeOwned>(first: toml::de::Error, text: &str) -> Vec<String> {
     let is_toml = |text: &str| toml::from_str::<toml::Table>(text).is_ok();
-    let (mut reasons, mut text, mut error) = (Vec::new(), text.to_owned(), first);
-    loop {
+    if !is_toml(text) {
+        return vec![explain(&first, text)];
+    }
+    let (mut reasons, mut text, mut next) = (Vec::new(), text.to_owned(), Some(first));
+    while let Some(error) = next {
         let at = error.span().map(|span| span.start);
         reasons.push((at, explain(&error, &text)));
-        let Some(lines) = at.and_then(|at| lines_of(&text, at)) else { break };
-        if reasons.len() == MOST || !is_toml(&text) {
-            break;
-        }
+        let lines = at.and_then(|at| lines_of(&text, at)).filter(|_| reasons.len() < MOST);
+        let Some(lines) = lines else { break };
         // Blanks and as many lines, so that the others keep their places.
         let ends = text[lines.clone()].matches('\n').count();
         let blank = " ".repeat(lines.len() - ends) + &"\n".repeat(ends);
         text.replace_range(lines, &blank);
-        error = match toml::from_str::<T>(&text) {
-            Err(error) if is_toml(&text) => error,
-            _ => break,
-        };
+        next = toml::from_str::<T>(&text).err().filter(|_| is_toml(&text));
     }
     reasons.sort();
     reasons.into_iter().map(|(_, reason)| reason).collect()

@@ -138,10 +138,13 @@ impl Props {
     /// that is off.
     pub fn require(&self, fixed: &[(&'static str, &'static str)]) -> Result<(), ContractError> {
         for &(key, needed) in fixed {
-            if key == "kind" && self.text(key)? != needed {
-                return Err(ContractError::Kind { found: self.text(key)?.to_owned(), needed });
+            let found = self.text(key)?.to_owned();
+            if found != needed {
+                return Err(match key {
+                    "kind" => ContractError::Kind { found, needed },
+                    _ => ContractError::Differs { key, found, needed: format!("`{needed}`") },
+                });
             }
-            self.parse(key, &format!("`{needed}`"), |v| (v == needed).then_some(()))?;
         }
         Ok(())
     }

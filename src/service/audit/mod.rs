@@ -17,4 +17,5 @@ pub use error::{AuditError, VerifyError};
 pub use log::{AuditLog, Limits};
 pub use reader::{Filter, Records, read};
 pub use record::{BootId, Entry, Hash, Head, HeadError, MAX_LINE, MAX_TEXT, Moment, Record};
+pub(crate) use record::{RECOVERED, ROTATED};
 pub use verify::{Verified, verify};

@@ -1,5 +1,5 @@
 use super::{Record, VerifyError, files, verify::Lines};
-use crate::gallery::PersonId;
+use crate::gallery::{Name, PersonId};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::{
@@ -17,15 +17,22 @@ pub struct Filter {
     pub kind: Option<String>,
     /// Only records whose field `person` is this number.
     pub person: Option<PersonId>,
+    /// Only records whose field `name` reads like this: people had these names when it was written.
+    pub name: Option<Name>,
 }
 
 impl Filter {
     /// Whether it lets the record through.
     pub fn passes(&self, record: &Record) -> bool {
         let person = record.fields.get("person").and_then(Value::as_u64);
+        let name = || Name::new(record.fields.get("name")?.as_str()?).ok();
         self.since.is_none_or(|since| record.wall.is_none_or(|wall| wall >= since))
             && self.kind.as_ref().is_none_or(|kind| *kind == record.kind)
             && self.person.is_none_or(|id| person == Some(id.0.into()))
+            && self
+                .name
+                .as_ref()
+                .is_none_or(|own| name().is_some_and(|found| own.reads_like(&found)))
     }
 }
 

@@ -11,9 +11,9 @@ pub const MAX_LINE: usize = 16 << 10;
 pub const MAX_TEXT: usize = 256;
 
 /// The log's own record at the start of a file that follows another.
-pub(super) const ROTATED: &str = "rotated";
+pub(crate) const ROTATED: &str = "rotated";
 /// The log's own record of a torn line that was cut off.
-pub(super) const RECOVERED: &str = "recovered";
+pub(crate) const RECOVERED: &str = "recovered";
 
 /// A SHA-256, written as 64 lower-case hex digits. All zeros stands before the first record.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -48,7 +48,7 @@ impl Demo {
             toml::from_str(include_str!("../../recipes/demo.toml")).map_err(super::config)?;
         config.data.sources = vec![Source::new("drawn", &faces)];
         config.check().map_err(super::config)?;
-        let make = |config: &RunConfig| RunFolder::create(&run, &config.to_toml());
+        let make = || RunFolder::create(&run, &config.to_toml());
         super::train::go(make, &run, config.clone(), &self.machine, Embedding::load)?;
         println!("3/5 exporting");
         let [f32, int8] = ["f32.onnx", "int8.onnx"].map(|name| self.out.join(name));

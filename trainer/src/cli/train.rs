@@ -76,8 +76,8 @@ impl Train {
         let text = with_changes(&text, &self.set).map_err(bad_config)?;
         let config = C::parse(&text).map_err(|e| bad_config(format!("{path}: {e}")))?;
         RunFolder::expect_none(&self.out).map_err(data)?;
-        let make = |config: &C| RunFolder::create(&self.out, &config.to_toml());
-        go(make, &self.out, config, &self.machine, load)
+        let text = config.to_toml();
+        go(|| RunFolder::create(&self.out, &text), &self.out, config, &self.machine, load)
     }
 }
 
@@ -85,7 +85,7 @@ impl Resume {
     /// Goes on with what `load` makes of the run's configuration.
     pub fn run<C: Config, T: Task>(&self, load: Load<C, T>) -> Outcome {
         let (folder, config) = RunFolder::open(&self.run).map_err(data)?;
-        go(|_| Ok(folder), &self.run, config, &self.machine, load)
+        go(|| Ok(folder), &self.run, config, &self.machine, load)
     }
 }
 
@@ -117,7 +117,7 @@ fn with_changes(text: &str, changes: &[String]) -> Result<String, String> {
 /// Runs what a folder and a configuration say, to the end or to where it is stopped. The folder is made once
 /// everything that the run reads is found good.
 pub fn go<C: Config, T: Task>(
-    folder: impl FnOnce(&C) -> Result<RunFolder, String>,
+    folder: impl FnOnce() -> Result<RunFolder, String>,
     path: &Path,
     config: C,
     machine: &Machine,
@@ -141,7 +141,7 @@ pub fn go<C: Config, T: Task>(
     let deadline = budget.map(|budget| start + budget);
     let options = Options { device, bf16: machine.bf16, stop, deadline };
     let task = load(&config, device).map_err(data)?;
-    let folder = folder(&config).map_err(data)?;
+    let folder = folder().map_err(data)?;
     let training = Training::prepare(folder, config, task, options).map_err(failure)?;
     let summary = training.run().map_err(failure)?;
     let best = summary.best.map(|b| format!(", best {b:.4}")).unwrap_or_default();
