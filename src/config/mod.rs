@@ -157,10 +157,19 @@ fn text_of(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn from_toml<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
-    toml::from_str(text).map_err(|first| {
-        let reasons = suggest::explain_all::<T>(first, text);
-        ConfigError::Parse { path: path.into(), reasons }
-    })
+    reasons_or(text).map_err(|reasons| ConfigError::Parse { path: path.into(), reasons })
+}
+
+fn reasons_or<T: DeserializeOwned>(text: &str) -> Result<T, Vec<String>> {
+    toml::from_str(text).map_err(|first| suggest::explain_all::<T>(first, text))
+}
+
+/// Any configuration from TOML, for a program beside the daemon.
+///
+/// # Errors
+/// All that is wrong with the text, in one line, by lines of the text and keys.
+pub fn read_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    reasons_or(text).map_err(|reasons| listed(&reasons))
 }
 
 /// What `T` has of a file, whatever else is in it.

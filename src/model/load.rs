@@ -105,7 +105,9 @@ impl Plan {
         let region = model.graph.as_ref().filter(|_| is_fast());
         let region = region.and_then(|graph| int8::find(graph, size));
         let taken = region.as_ref().map_or(0, |region| region.taken);
-        if is_fast() && taken < all {
+        let is_quantized =
+            |graph: &GraphProto| graph.node.iter().any(|node| node.op_type == "DequantizeLinear");
+        if is_fast() && taken < all && model.graph.as_ref().is_some_and(is_quantized) {
             log::warn!(
                 "{}: {taken} of {all} convolutions run on bytes, the others on tract, which is slower",
                 path.display()

@@ -257,7 +257,7 @@ fn bad_input_ends_in_one_clear_line_and_changes_nothing() {
     let source = |path: &Path| format!("data.sources=[{{name=\"a\",path={path:?}}}]");
     let config = config(dir.path());
     for (name, set, code, says) in [
-        ("missing folder", source(&at("absent")), 65, "absent"),
+        ("missing folder", source(&at("absent")), 66, "absent"),
         ("one identity", source(&at("lonely")), 65, "people"),
         ("corrupt zip", source(&at("torn.zip")), 65, "torn.zip"),
         (

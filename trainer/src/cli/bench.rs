@@ -1,4 +1,7 @@
-use super::{Outcome, data};
+use super::{
+    Outcome, data,
+    train::{Machine, Precision},
+};
 use crate::{
     data::{Augment, BatchPlan, Dataset, Limits, Loader, Sampler, Source, synthetic},
     engine::{
@@ -44,7 +47,9 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    machine: super::train::Machine,
+    machine: Machine,
+    #[command(flatten)]
+    precision: Precision,
 }
 
 /// What a benchmark found.
@@ -108,7 +113,7 @@ impl Bench {
             let start = Instant::now();
             let batch = loader.next_batch()?;
             let images = images_from_bytes(&batch.pixels, [batch.size; 2], device);
-            let images = if self.machine.bf16 { images.to_kind(Kind::BFloat16) } else { images };
+            let images = if self.precision.bf16 { images.to_kind(Kind::BFloat16) } else { images };
             let labels = engine::send(&Tensor::from_slice(&batch.labels), device);
             let raw = forward(&graph, &params, &images, Pass::Train, &mut NoHook);
             let inputs = Inputs {

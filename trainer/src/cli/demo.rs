@@ -1,5 +1,9 @@
 use super::{
-    Failure, Outcome, data, export::Export, quantize::Quantize, train::Machine, unwritable,
+    Failure, Outcome, data,
+    export::Export,
+    quantize::Quantize,
+    train::{Machine, Stint},
+    unwritable,
 };
 use crate::{
     data::{Dataset, Source, Split, resample::canonical, synthetic},
@@ -48,8 +52,9 @@ impl Demo {
             toml::from_str(include_str!("../../recipes/demo.toml")).map_err(super::config)?;
         config.data.sources = vec![Source::new("drawn", &faces)];
         config.check().map_err(super::config)?;
-        let make = || RunFolder::create(&run, &config.to_toml());
-        super::train::go(make, &run, config.clone(), &self.machine, Embedding::load)?;
+        let folder = RunFolder::new(&run).map_err(data)?;
+        let stint = Stint::default();
+        super::train::go(folder, &run, config.clone(), &self.machine, &stint, Embedding::load)?;
         println!("3/5 exporting");
         let [f32, int8] = ["f32.onnx", "int8.onnx"].map(|name| self.out.join(name));
         Export::new(&run, &f32).run()?;

@@ -1,9 +1,8 @@
-use super::{Failure, Outcome, data, unwritable};
+use super::{Failure, Outcome, data, onnx_path, write_network};
 use crate::{
     onnx,
     run::{About, Config, Model, RunConfig},
 };
-use facelatch::files::write_atomically;
 use std::path::{Path, PathBuf};
 
 /// Write a trained network as an f32 ONNX file (opset 13, batch norm folded, L2 norm included).
@@ -11,8 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Export {
     /// A checkpoint, or the folder of a run: its best model.
     model: PathBuf,
-    /// The file to write.
-    #[arg(long, value_name = "FILE")]
+    /// The file to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE.onnx", value_parser = onnx_path)]
     out: PathBuf,
     #[command(flatten)]
     about: AboutArgs,
@@ -34,8 +33,7 @@ impl AboutArgs {
         let metrics = match &self.metrics {
             None => "{}".to_owned(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| data(format!("{}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| Failure::input(path, &e))?;
                 let json: serde_json::Value = serde_json::from_str(&text)
                     .map_err(|e| data(format!("{}: {e}", path.display())))?;
                 json.to_string()
@@ -62,9 +60,9 @@ impl Export {
         let mut file = onnx::write(&model.graph, &folded, &[]).map_err(data)?;
         model.sign(&mut file, &about).map_err(data)?;
         let bytes = onnx::to_bytes(&file);
-        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
+        let replaced = write_network(&self.out, &bytes)?;
         let (out, mib) = (self.out.display(), bytes.len() as f64 / 1048576.0);
-        println!("{out}: f32, {mib:.2} MiB, from step {}", model.step);
+        println!("{out}: f32, {mib:.2} MiB, from step {}{replaced}", model.step);
         Ok(())
     }
 }

@@ -12,17 +12,60 @@ mod quantize;
 mod synthetic;
 mod train;
 
-use crate::run::Embedding;
+use crate::{
+    data::DataError,
+    run::{Embedding, Fault},
+};
 use clap::{CommandFactory, Parser, Subcommand};
-use facelatch::cli::{Failure, code};
-use std::process::ExitCode;
+use facelatch::{
+    cli::{Failure, code},
+    files::{TreeError, write_atomically},
+};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// What a command ends with: nothing, or one line that says what to do next.
 type Outcome = Result<(), Failure>;
 
-/// A file or folder that holds something else than it should.
-fn data(error: impl ToString) -> Failure {
-    Failure::new(code::DATA, &error.to_string())
+/// A file or folder that holds something else than it should, or is not there.
+fn data(error: impl Into<Fault>) -> Failure {
+    let error = error.into();
+    let code = if is_absent(&*error) { code::NO_INPUT } else { code::DATA };
+    Failure::new(code, &error.to_string())
+}
+
+/// Whether it comes down to a file or folder that is not there.
+fn is_absent(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return error.kind() == io::ErrorKind::NotFound;
+    }
+    let tree = match error.downcast_ref() {
+        Some(DataError::Tree(tree)) => Some(tree),
+        _ => error.downcast_ref(),
+    };
+    matches!(tree, Some(TreeError::Missing(_))) || error.source().is_some_and(is_absent)
+}
+
+/// The file of a network that is to be written: its name, so that no checkpoint and no picture is written over
+/// by a slip of the hand.
+fn onnx_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|e| e == "onnx") {
+        true => Ok(path),
+        false => Err("the name of a network ends in .onnx".to_owned()),
+    }
+}
+
+/// Writes a finished network whole or not at all; a second one under the same name replaces the first, and
+/// the line that is printed says so.
+fn write_network(path: &Path, bytes: &[u8]) -> Result<&'static str, Failure> {
+    let was_there = path.exists();
+    write_atomically(path, bytes).map_err(|e| unwritable(path, e))?;
+    Ok(if was_there { ", in place of the one before" } else { "" })
 }
 
 /// A configuration or option that cannot work.
@@ -31,8 +74,13 @@ fn config(error: impl ToString) -> Failure {
 }
 
 /// A result that cannot be written.
-fn unwritable(path: &std::path::Path, error: impl std::fmt::Display) -> Failure {
-    Failure::new(code::CANNOT_CREATE, &format!("{}: {error}", path.display()))
+fn unwritable(path: &Path, error: io::Error) -> Failure {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let help = match folder {
+        Some(folder) if !folder.exists() => format!("; make {} first", folder.display()),
+        _ => String::new(),
+    };
+    Failure::new(code::CANNOT_CREATE, &format!("{}: {error}{help}", path.display()))
 }
 
 #[derive(Parser)]

@@ -1,7 +1,7 @@
-use super::{Failure, Outcome, code, config as bad_config, data};
+use super::{Failure, Outcome, code, config as bad_config, data, train::configured};
 use crate::{
     pack::{self, PackError, Settings},
-    run::{Config, RunConfig, progress},
+    run::{RunConfig, progress},
 };
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub struct Pack {
 
 impl Pack {
     pub fn run(&self) -> Outcome {
-        let configs = self.config.iter().map(|p| read(p)).collect::<Result<Vec<_>, _>>()?;
+        let configs = self.config.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?;
         let limit = (self.max_mb.max(0.0) * 1e6) as u64;
         let settings = Settings { size: self.size, quality: self.quality, limit };
         let bar = progress(0, "packing {bar:30} {pos}/{len} {eta}");
@@ -55,10 +55,8 @@ impl Pack {
 
 /// A configuration and the name of its file.
 fn read(path: &Path) -> Result<(String, RunConfig), Failure> {
-    let bad = |why: String| bad_config(format!("{}: {why}", path.display()));
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    Ok((name, RunConfig::parse(&text).map_err(bad)?))
+    Ok((name, configured(path, &[])?))
 }
 
 fn failure(error: PackError) -> Failure {

@@ -1,11 +1,10 @@
-use super::{Failure, Outcome, data, export::AboutArgs, train::Machine, unwritable};
+use super::{Failure, Outcome, data, export::AboutArgs, onnx_path, train::Machine, write_network};
 use crate::{
     engine::Parameters,
     onnx::{self, BiasCorrection, Calibration, Method, WeightScale},
     quantize::{correct_biases, observe, similarity},
     run::{Config, Model, Pixels, load_dataset, progress, training_pixels},
 };
-use facelatch::files::write_atomically;
 use std::path::{Path, PathBuf};
 use tch::Device;
 
@@ -18,8 +17,8 @@ use tch::Device;
 pub struct Quantize {
     /// A checkpoint, or the folder of a run: its best model.
     model: PathBuf,
-    /// The file to write.
-    #[arg(long, value_name = "FILE")]
+    /// The file to write; one that is there is replaced.
+    #[arg(long, value_name = "FILE.onnx", value_parser = onnx_path)]
     out: PathBuf,
     /// Pictures to find the ranges on, spread over the training pictures of the run's sources.
     #[arg(long, default_value_t = IMAGES)]
@@ -99,9 +98,9 @@ impl Quantize {
             onnx::quantize(graph, &folded, &calibration, Some(&correction), &[]).map_err(data)?;
         model.sign(&mut file, &about).map_err(data)?;
         let bytes = onnx::to_bytes(&file);
-        write_atomically(&self.out, &bytes).map_err(|e| unwritable(&self.out, e))?;
+        let replaced = write_network(&self.out, &bytes)?;
         let (out, mb) = (self.out.display(), bytes.len() as f64 / 1e6);
-        println!("{out}: int8, {mb:.2} MB, from step {}", model.step);
+        println!("{out}: int8, {mb:.2} MB, from step {}{replaced}", model.step);
         Ok((calibration, device))
     }
 

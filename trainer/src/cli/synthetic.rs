@@ -1,4 +1,4 @@
-use super::{Outcome, data};
+use super::{Outcome, data, unwritable};
 use std::path::PathBuf;
 
 /// Draw invented faces of invented people, to try the trainer on.
@@ -7,11 +7,11 @@ pub struct Synthetic {
     /// Folder to fill with `train/PERSON/` and `val/PERSON/`; it must not exist, or be empty.
     out: PathBuf,
     /// People, a quarter of whom are held out.
-    #[arg(long, default_value_t = 24)]
-    people: usize,
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    people: u32,
     /// Pictures of each.
-    #[arg(long, default_value_t = 12)]
-    images: usize,
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    images: u32,
     /// Decides every pixel.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -23,8 +23,9 @@ impl Synthetic {
             let out = self.out.display();
             return Err(data(format!("{out} is not empty; name a new folder")));
         }
-        crate::data::synthetic::write(&self.out, self.people, self.images, self.seed)
-            .map_err(|e| data(format!("{}: {e}", self.out.display())))?;
+        let (people, images) = (self.people as usize, self.images as usize);
+        crate::data::synthetic::write(&self.out, people, images, self.seed)
+            .map_err(|e| unwritable(&self.out, e))?;
         println!("{} people in {}", self.people, self.out.display());
         Ok(())
     }

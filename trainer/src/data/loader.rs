@@ -20,7 +20,7 @@ pub struct Batch {
     pub pixels: Vec<u8>,
     /// Side of a picture, px.
     pub size: usize,
-    /// The person in each picture, −1 where unknown.
+    /// The person in each picture, −1 where unknown or blended with another.
     pub labels: Vec<i64>,
     /// Each picture's index in the dataset.
     pub images: Vec<u32>,
@@ -228,11 +228,19 @@ impl Work {
             let mut rng = self.sampler.slot_rng(step, index);
             self.augment.apply(src, self.dataset.size(), &mut rng, self.out_size, out, mirrored);
         }
+        let mut labels: Vec<_> =
+            slots.iter().map(|slot| slot.label.map_or(-1, i64::from)).collect();
+        let free = self.sampler.free_from();
+        let views = &mut pixels[free * stride..];
+        let mixed = self.augment.blend(&mut self.sampler.mix_rng(step), views, slots.len() - free);
+        for (label, _) in labels[free..].iter_mut().zip(mixed).filter(|(_, mixed)| *mixed) {
+            *label = -1;
+        }
         Batch {
             step,
             pixels,
             size: self.out_size,
-            labels: slots.iter().map(|slot| slot.label.map_or(-1, i64::from)).collect(),
+            labels,
             images: slots.iter().map(|slot| slot.image).collect(),
             mirrored,
             waited: Duration::ZERO,
@@ -310,6 +318,26 @@ mod tests {
         for (label, image) in batch.labels.iter().zip(&batch.images) {
             assert_eq!(*label, data.label(*image as usize).map_or(-1, i64::from));
         }
+    }
+
+    #[test]
+    fn a_blended_face_is_nobodys_and_the_labelled_block_is_left_alone() {
+        let data = dataset();
+        let plan = BatchPlan { people: 2, per_person: 2, free: 9 };
+        let batch = |mix| {
+            let sampler = Sampler::new(&data, plan, 5).unwrap();
+            let augment = Augment { mix, ..Augment::none() };
+            let mut loader =
+                Loader::start(Arc::clone(&data), sampler, augment, SIZE, 3, 1, 1).unwrap();
+            loader.next_batch().unwrap()
+        };
+        let (plain, mixed) = (batch(0.0), batch(1.0));
+        let labelled = 4 * SIZE * SIZE * 3;
+        assert_eq!(plain.pixels[..labelled], mixed.pixels[..labelled]);
+        assert_ne!(plain.pixels[labelled..], mixed.pixels[labelled..]);
+        assert_eq!(plain.labels[..4], mixed.labels[..4]);
+        assert!(plain.labels[4..].iter().any(|label| *label >= 0));
+        assert_eq!(mixed.labels[4..], [-1; 9]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ enum Stream {
     Free = 3,
     Triplets = 4,
     Slot = 5,
+    Mix = 6,
 }
 
 /// People × images of known people, and beside them images of anybody.
@@ -203,6 +204,19 @@ impl Sampler {
     /// The generator that augments slot `slot` of step `step`.
     pub fn slot_rng(&self, step: u64, slot: usize) -> ChaCha8Rng {
         generator(self.seed, Stream::Slot, step, slot as u64)
+    }
+
+    /// The generator that blends pictures of step `step`.
+    pub fn mix_rng(&self, step: u64) -> ChaCha8Rng {
+        generator(self.seed, Stream::Mix, step, 0)
+    }
+
+    /// Where the free block of a batch begins; its end where there is none.
+    pub fn free_from(&self) -> usize {
+        match self.plan {
+            Plan::Blocks(b) => b.people * b.per_person,
+            Plan::Triplets(_) => self.batch_size(),
+        }
     }
 
     fn labelled(&self, plan: BatchPlan, step: u64, images: &mut Vec<u32>) {

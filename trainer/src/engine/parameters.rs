@@ -1,4 +1,7 @@
 use crate::net::{Graph, ParamSpec, Role};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -27,7 +30,8 @@ pub struct Parameters {
 impl Parameters {
     /// Parameters of a graph (and of a head beside it) with the usual starting values: He-normal
     /// weights by fan-out (He et al. 2015), factors and variances one, offsets and means zero.
-    /// `seed` decides the values, whatever the device.
+    /// `seed` decides the values, whatever the device and whatever else draws from libtorch's generator,
+    /// which a process has one of.
     pub fn new(graph: &Graph, head: &[ParamSpec], seed: i64, device: Device) -> Self {
         let specs: Vec<_> = graph.params().into_iter().chain(head.iter().cloned()).collect();
         let mut lengths = [0i64; 2];
@@ -54,7 +58,7 @@ impl Parameters {
     }
 
     fn start_values(&self, seed: i64) {
-        tch::manual_seed(seed);
+        let mut rng = ChaCha8Rng::seed_from_u64(seed as u64);
         let _guard = tch::no_grad_guard();
         for (spec, tensor) in self.specs.iter().zip(&self.tensors) {
             let mut tensor = tensor.detach();
@@ -63,9 +67,10 @@ impl Parameters {
                     let window: usize = spec.shape[2..].iter().product();
                     let depthwise = spec.shape.len() == 4 && spec.shape[1] == 1;
                     let fan_out = if depthwise { window } else { spec.shape[0] * window };
-                    let std = (2.0 / fan_out as f64).sqrt();
-                    let values = Tensor::randn(tensor.size(), tch::kind::FLOAT_CPU) * std;
-                    tensor.copy_(&values);
+                    let std = (2.0 / fan_out as f32).sqrt();
+                    let normal = (&mut rng).sample_iter::<f32, _>(StandardNormal);
+                    let values: Vec<f32> = normal.take(spec.count()).map(|v| v * std).collect();
+                    tensor.copy_(&Tensor::from_slice(&values).view(&tensor.size()[..]));
                 }
                 Role::Scale | Role::Variance => _ = tensor.fill_(1.0),
                 Role::Offset | Role::Mean => _ = tensor.zero_(),

@@ -173,7 +173,13 @@ mod tests {
     use crate::net::Architecture;
 
     fn setting() -> (Graph, Parameters, Vec<u8>) {
-        let a = Architecture { alpha: 0.25, input_size: 64, ..Default::default() };
+        let a = Architecture {
+            alpha: 0.25,
+            input_size: 64,
+            // What is dropped comes from libtorch's generator, which the tests beside this one draw from too.
+            dropout_keep: 1.0,
+            ..Default::default()
+        };
         let graph = a.graph().unwrap();
         let params = Parameters::new(&graph, &[], 4, Device::Cpu);
         let mut state = 1u32;

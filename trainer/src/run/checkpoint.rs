@@ -22,7 +22,7 @@ pub struct Checkpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file is absent, unreadable, or could not be written.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", help(.source))]
     File {
         /// The checkpoint.
         path: PathBuf,
@@ -37,6 +37,15 @@ pub enum CheckpointError {
         /// What is wrong with it.
         why: String,
     },
+}
+
+fn help(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "; name a checkpoint (a .safetensors file) or the folder of a run"
+        }
+        _ => "",
+    }
 }
 
 impl Checkpoint {

@@ -197,6 +197,11 @@ impl Config for RunConfig {
                     .into(),
             );
         }
+        if self.augment.mix > 0.0 && self.loss.needs_teacher() && self.data.teacher.is_none() {
+            return Err("augment.mix blends faces, and no table has a row for those: name the \
+                        teacher's weights as data.teacher"
+                .into());
+        }
         Ok(())
     }
 
@@ -271,6 +276,12 @@ mod tests {
             ("loss = { distill_cosine = 1.0 }", "data.teacher"),
             ("loss = { mining = \"soft\" }", "soft"),
             ("network = { input_size = 99 }", "input_size"),
+            ("augment = { mix = 1.5 }", "augment.mix"),
+            (
+                "augment = { mix = 0.5 }\nloss = { distill_bank = 1.0 }\n\
+                 data.teacher_tables = \"t\"",
+                "data.teacher",
+            ),
         ] {
             let error = RunConfig::parse(&with(line)).unwrap_err();
             assert!(error.contains(word), "{line}: {error}");

@@ -1,4 +1,4 @@
-use super::{Checkpoint, CheckpointError, Config};
+use super::{Checkpoint, CheckpointError, Config, Fault};
 use facelatch::files::write_atomically;
 use std::{
     fs, io,
@@ -10,43 +10,51 @@ use std::{
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Makes the folder of a new run with the text of its `run.toml`. Nothing of an older run is touched.
+    /// The folder of a new run. It is made by [`RunFolder::begin`].
     ///
     /// # Errors
-    /// A sentence: there is a run already, or the folder cannot be made.
-    pub fn create(path: &Path, config: &str) -> Result<Self, String> {
-        Self::expect_none(path)?;
+    /// A sentence: a run is there already, or something else.
+    pub fn new(path: &Path) -> Result<Self, String> {
         let folder = Self(path.into());
-        fs::create_dir_all(folder.checkpoints())
-            .and_then(|()| write_atomically(&folder.config_path(), config.as_bytes()))
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(folder)
+        let shown = path.display();
+        if folder.config_path().exists() {
+            return Err(format!(
+                "{shown} holds a run already: go on with `facelatch-train resume {shown}`, or name another folder"
+            ));
+        }
+        let is_free = match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(_) => !path.exists(),
+        };
+        match is_free {
+            true => Ok(folder),
+            false => Err(format!("{shown} is not an empty folder; name a new one for the run")),
+        }
     }
 
-    /// Whether a new run may have this folder, before anything is made.
+    /// Makes the folder of a new run, with the text of its `run.toml`; that of an older run stays as it is.
     ///
     /// # Errors
-    /// A sentence: there is a run already.
-    pub fn expect_none(path: &Path) -> Result<(), String> {
-        if !Self(path.into()).config_path().exists() {
+    /// A sentence: it cannot be made.
+    pub fn begin(&self, config: &str) -> Result<(), String> {
+        if self.config_path().exists() {
             return Ok(());
         }
-        let path = path.display();
-        Err(format!(
-            "{path} holds a run already: go on with `facelatch-train resume {path}`, or name another folder"
-        ))
+        fs::create_dir_all(self.checkpoints())
+            .and_then(|()| write_atomically(&self.config_path(), config.as_bytes()))
+            .map_err(|e| format!("{}: {e}; name another folder", self.0.display()))
     }
 
     /// Opens the folder of an existing run.
     ///
     /// # Errors
-    /// A sentence: no run is there, or its `run.toml` does not check out.
-    pub fn open<C: Config>(path: &Path) -> Result<(Self, C), String> {
+    /// No run is there, or its `run.toml` does not check out.
+    pub fn open<C: Config>(path: &Path) -> Result<(Self, C), Fault> {
         let folder = Self(path.into());
-        let text = fs::read_to_string(folder.config_path())
-            .map_err(|e| format!("{}: {e}; no run is there", folder.config_path().display()))?;
-        let config =
-            C::parse(&text).map_err(|e| format!("{}: {e}", folder.config_path().display()))?;
+        let file = folder.config_path();
+        let text = fs::read_to_string(&file)
+            .map_err(|source| CheckpointError::File { path: file.clone(), source })?;
+        let config = C::parse(&text).map_err(|e| format!("{}: {e}", file.display()))?;
         Ok((folder, config))
     }
 
@@ -134,19 +142,31 @@ mod tests {
         Checkpoint { config: String::new(), step, best: None, tensors: NamedTensors::new() }
     }
 
+    fn begun(path: &Path) -> RunFolder {
+        let run = RunFolder::new(path).unwrap();
+        run.begin(&config().to_toml()).unwrap();
+        run
+    }
+
     #[test]
-    fn a_second_run_never_overwrites_the_first() {
+    fn a_new_run_touches_nothing_that_is_there() {
         let dir = tempfile::tempdir().unwrap();
-        RunFolder::create(dir.path(), &config().to_toml()).unwrap();
-        let error = RunFolder::create(dir.path(), &config().to_toml()).err().unwrap();
-        assert!(error.contains("resume"), "{error}");
-        assert_eq!(RunFolder::open::<RunConfig>(dir.path()).unwrap().1, config());
+        let refused = |path: &Path| RunFolder::new(path).err().unwrap();
+        let absent = dir.path().join("run");
+        RunFolder::new(&absent).unwrap();
+        assert!(!absent.exists(), "nothing is made before the run begins");
+        begun(&absent);
+        assert!(refused(&absent).contains("resume"), "{}", refused(&absent));
+        assert_eq!(RunFolder::open::<RunConfig>(&absent).unwrap().1, config());
+        for taken in [dir.path(), &absent.join("run.toml")] {
+            assert!(refused(taken).contains("not an empty folder"), "{}", refused(taken));
+        }
     }
 
     #[test]
     fn the_latest_readable_checkpoint_is_found_and_the_oldest_go() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::create(dir.path(), &config().to_toml()).unwrap();
+        let run = begun(dir.path());
         assert!(run.latest().unwrap().is_none());
         for step in [5, 10, 15] {
             run.save(&checkpoint(step), 2).unwrap();

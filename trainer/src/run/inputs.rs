@@ -1,6 +1,6 @@
 use super::config::{DataConfig, RunConfig};
 use crate::{
-    data::{Batch, Dataset, Split, TeacherTable, resample::canonical},
+    data::{Batch, Dataset, Split, TeacherError, TeacherTable, resample::canonical},
     engine::{Teacher, images_from_bytes, send},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -140,7 +140,8 @@ fn training_images(dataset: &Dataset) -> Vec<usize> {
 /// # Errors
 /// The file cannot be read, or holds something else.
 pub fn load_teacher(path: &Path, device: Device) -> Result<Teacher, Box<dyn Error + Send + Sync>> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let unreadable = |source| TeacherError::Read { path: path.into(), source };
+    let bytes = std::fs::read(path).map_err(unreadable)?;
     let named = super::tensors(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(Teacher::new(&named, device).map_err(|e| format!("{}: {e}", path.display()))?)
 }

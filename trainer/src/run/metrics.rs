@@ -100,7 +100,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut config = RunConfig::default();
         config.data.sources.push(crate::data::Source::new("a", "faces"));
-        let folder = RunFolder::create(dir.path(), &config.to_toml()).unwrap();
+        let folder = RunFolder::new(dir.path()).unwrap();
+        folder.begin(&config.to_toml()).unwrap();
         let path = folder.file("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\n{\"step\":2,\"loss\":0.5}\n{\"step\":3}\n{\"step\":4,\"lo")
             .unwrap();

@@ -1,4 +1,4 @@
-use super::{Checkpoint, CheckpointError, Config, RunConfig, RunFolder, Signed};
+use super::{Checkpoint, CheckpointError, Config, Fault, RunConfig, RunFolder, Signed};
 use crate::{
     engine::{NamedTensors, Parameters},
     net::{Graph, Node},
@@ -29,9 +29,15 @@ pub enum ModelError {
     /// The file cannot be read, or is no checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The folder holds no run.
+    #[error("{0}")]
+    Run(#[source] Fault),
     /// The folder holds no checkpoint that can be read.
     #[error("{0}: neither best.safetensors nor a readable checkpoint; has the run saved one yet?")]
     Empty(PathBuf),
+    /// A file that is made from a checkpoint, not one.
+    #[error("{0} is a finished network; name the checkpoint or the run that it was made from")]
+    Finished(PathBuf),
     /// The checkpoint's configuration and its tensors do not fit together.
     #[error("{path}: {why}")]
     Inconsistent {
@@ -49,13 +55,14 @@ impl<C: Config> Model<C> {
     /// [`ModelError`].
     pub fn load(path: &Path) -> Result<Self, ModelError> {
         let checkpoint = if path.is_dir() {
-            let (folder, _) = RunFolder::open::<C>(path)
-                .map_err(|why| ModelError::Inconsistent { path: path.into(), why })?;
+            let (folder, _) = RunFolder::open::<C>(path).map_err(ModelError::Run)?;
             let best = folder.best();
             match best.exists() {
                 true => Checkpoint::read(&best)?,
                 false => folder.latest()?.ok_or_else(|| ModelError::Empty(path.into()))?,
             }
+        } else if path.extension().is_some_and(|e| e == "onnx") && path.exists() {
+            return Err(ModelError::Finished(path.into()));
         } else {
             Checkpoint::read(path)?
         };

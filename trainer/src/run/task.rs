@@ -6,7 +6,7 @@ use crate::{
     onnx::Calibration,
     quantize::FakeQuant,
 };
-use facelatch::plot::Chart;
+use facelatch::{config::read_toml, plot::Chart};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use std::{error::Error, path::Path, time::Duration};
@@ -26,7 +26,7 @@ pub trait Config: Clone + Serialize + DeserializeOwned {
     /// # Errors
     /// A sentence that names the key, what is wrong with it and what it may be.
     fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = toml::from_str(text).map_err(|e| e.to_string().trim().to_owned())?;
+        let config: Self = read_toml(text)?;
         config.check()?;
         Ok(config)
     }

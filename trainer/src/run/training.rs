@@ -74,6 +74,9 @@ pub enum TrainError {
     /// A checkpoint could not be read or written.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The run's folder cannot be made.
+    #[error("{0}")]
+    Folder(String),
     /// Pictures, tables, metrics.
     #[error("{0}")]
     Other(#[from] Fault),
@@ -90,11 +93,19 @@ pub struct Training<C, T> {
     /// Holds the moving average while it is measured.
     average: Parameters,
     optimizer: Optimizer,
-    metrics: Metrics,
     /// Ranges of the activations, when training for int8, and what simulates it.
     int8: Option<(Calibration, FakeQuant)>,
     step: u64,
     best: Option<f64>,
+}
+
+/// What a run tells of itself.
+struct Report {
+    metrics: Metrics,
+    bar: ProgressBar,
+    sums: Sums,
+    /// When `sums` began.
+    since: Instant,
 }
 
 /// Sums since the last line of metrics.
@@ -114,7 +125,7 @@ fn other(error: impl Into<Fault>) -> TrainError {
 }
 
 impl<C: Config, T: Task> Training<C, T> {
-    /// Prepares the run in `folder`, from its latest checkpoint where there is one.
+    /// Prepares the run in `folder`, from its latest checkpoint where there is one. Nothing is written yet.
     ///
     /// # Errors
     /// Checkpoints that are missing, broken or of another network.
@@ -136,7 +147,6 @@ impl<C: Config, T: Task> Training<C, T> {
         let step = latest.as_ref().map_or(0, |checkpoint| checkpoint.step);
         let mut this = Self {
             optimizer: Optimizer::new(o.kind, o.weight_decay, o.average, &params),
-            metrics: Metrics::open(&folder, step).map_err(other)?,
             int8: None,
             step,
             best: None,
@@ -213,17 +223,22 @@ impl<C: Config, T: Task> Training<C, T> {
     /// [`TrainError`]; the folder then holds the last checkpoint made.
     pub fn run(mut self) -> Result<Summary, TrainError> {
         self.task.begin(self.step)?;
+        self.folder.begin(&self.config.to_toml()).map_err(TrainError::Folder)?;
         let steps = self.config.schedule().steps;
-        let bar =
-            progress(steps, "{bar:30} {pos}/{len} {msg} · {eta} left").with_position(self.step);
-        let (mut sums, mut since) = (Sums::default(), Instant::now());
+        let bar = progress(steps, "{bar:30} {pos}/{len} {msg} · {eta} left");
+        let mut report = Report {
+            metrics: Metrics::open(&self.folder, self.step).map_err(other)?,
+            bar: bar.with_position(self.step),
+            sums: Sums::default(),
+            since: Instant::now(),
+        };
         while self.step < steps && !self.told_to_stop() {
             let batch = self.task.next_batch()?;
             let terms = self.update(&batch)?;
             self.step += 1;
             let ((pixels, [height, width]), waited) = self.task.pixels(&batch);
-            sums.add(pixels.len() / (height * width * 3), waited, &terms);
-            bar.set_position(self.step);
+            report.sums.add(pixels.len() / (height * width * 3), waited, &terms);
+            report.bar.set_position(self.step);
             let schedule = self.config.schedule();
             let at = |every: u64| self.step.is_multiple_of(every) || self.step == steps;
             let (log, measure, save) = (
@@ -232,17 +247,17 @@ impl<C: Config, T: Task> Training<C, T> {
                 at(schedule.checkpoint.every),
             );
             if log || measure || save {
-                self.log(&mut sums, &mut since, &bar)?;
+                self.log(&mut report)?;
             }
             if measure {
-                self.measure(&bar)?;
-                since = Instant::now();
+                self.measure(&mut report)?;
+                report.since = Instant::now();
             }
             if save {
                 self.save()?;
             }
         }
-        bar.abandon();
+        report.bar.abandon();
         if self.step < steps {
             self.save()?;
         }
@@ -294,16 +309,12 @@ impl<C: Config, T: Task> Training<C, T> {
         Err(TrainError::NotFinite { step: self.step, value, terms })
     }
 
-    fn log(
-        &mut self,
-        sums: &mut Sums,
-        since: &mut Instant,
-        bar: &ProgressBar,
-    ) -> Result<(), TrainError> {
+    fn log(&self, report: &mut Report) -> Result<(), TrainError> {
+        let sums = std::mem::take(&mut report.sums);
         if sums.steps == 0 {
             return Ok(());
         }
-        let seconds = since.elapsed().as_secs_f64();
+        let seconds = report.since.elapsed().as_secs_f64();
         let mut line = Map::new();
         line.insert("step".into(), json!(self.step));
         for (name, sum) in &sums.terms {
@@ -321,17 +332,16 @@ impl<C: Config, T: Task> Training<C, T> {
         line.insert("images_per_second".into(), json!(speed));
         line.insert("wait_share".into(), json!(wait));
         let loss = line["loss"].as_f64().unwrap_or(f64::NAN);
-        bar.set_message(format!(
+        report.bar.set_message(format!(
             "loss {loss:.4} · {speed:.0} images/s · {:.0}% waiting",
             wait * 100.0
         ));
-        self.metrics.add(line).map_err(other)?;
-        *sums = Sums::default();
-        *since = Instant::now();
+        report.metrics.add(line).map_err(other)?;
+        report.since = Instant::now();
         Ok(())
     }
 
-    fn measure(&mut self, bar: &ProgressBar) -> Result<(), TrainError> {
+    fn measure(&mut self, report: &mut Report) -> Result<(), TrainError> {
         tch::no_grad(|| {
             let [flat, statistics] = self.optimizer.ema();
             self.average.flat().detach().copy_(flat);
@@ -344,11 +354,11 @@ impl<C: Config, T: Task> Training<C, T> {
         let text: Vec<_> = (measured.headline.iter())
             .filter_map(|&key| Some(format!("{key} {:.4}", measured.figures.get(key)?.as_f64()?)))
             .collect();
-        bar.suspend(|| log::info!("step {}: {}", self.step, text.join(", ")));
+        report.bar.suspend(|| log::info!("step {}: {}", self.step, text.join(", ")));
         let mut line = Map::from_iter([("step".to_owned(), json!(self.step))]);
         line.extend(measured.figures);
-        self.metrics.add(line).map_err(other)?;
-        self.metrics.draw(&self.folder, self.task.curves()).map_err(other)?;
+        report.metrics.add(line).map_err(other)?;
+        report.metrics.draw(&self.folder, self.task.curves()).map_err(other)?;
         let Some(value) = measured.watched else { return Ok(()) };
         if self.best.is_some_and(|best| best >= value) {
             return Ok(());

@@ -25,6 +25,9 @@ pub struct Augment {
     pub noise: Noise,
     /// A stream squeezed hard.
     pub jpeg: Jpeg,
+    /// Probability that a picture of a batch's free block is blended with another of it, by a share drawn
+    /// evenly: a face of nobody, that the teacher alone can say anything about (`data.teacher`). Default 0.
+    pub mix: f32,
 }
 
 /// See [`Augment::geometry`].
@@ -140,6 +143,7 @@ impl Default for Augment {
             resolution: Resolution::default(),
             noise: Noise::default(),
             jpeg: Jpeg::default(),
+            mix: 0.0,
         }
     }
 }
@@ -218,7 +222,7 @@ impl Augment {
         none
     }
 
-    pub(super) fn probabilities_mut(&mut self) -> [(&'static str, &mut f32); 12] {
+    pub(super) fn probabilities_mut(&mut self) -> [(&'static str, &mut f32); 13] {
         [
             ("flip", &mut self.flip),
             ("geometry.probability", &mut self.geometry.probability),
@@ -232,6 +236,7 @@ impl Augment {
             ("resolution.probability", &mut self.resolution.probability),
             ("noise.probability", &mut self.noise.probability),
             ("jpeg.probability", &mut self.jpeg.probability),
+            ("mix", &mut self.mix),
         ]
     }
 

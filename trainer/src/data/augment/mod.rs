@@ -53,6 +53,29 @@ impl Augment {
         }
     }
 
+    /// Blends some of a batch's views with others of it, [`mix`](Self::mix) deciding how many: `views` are
+    /// `count` pictures, one after the other. Says which were.
+    pub fn blend(&self, rng: &mut impl Rng, views: &mut [u8], count: usize) -> Vec<bool> {
+        if self.mix == 0.0 || count < 2 {
+            return vec![false; count];
+        }
+        let before = views.to_vec();
+        let size = views.len() / count;
+        let mut blend = |(i, view): (usize, &mut [u8])| {
+            let mixed = chance(self.mix, rng);
+            if mixed {
+                let other = (i + rng.random_range(1..count)) % count;
+                let share = rng.random_range(0..=256u32);
+                for (out, with) in view.iter_mut().zip(&before[other * size..]) {
+                    let sum = u32::from(*out) * (256 - share) + u32::from(*with) * share;
+                    *out = ((sum + 128) >> 8) as u8;
+                }
+            }
+            mixed
+        };
+        views.chunks_exact_mut(size).enumerate().map(&mut blend).collect()
+    }
+
     /// What lens, sensor and stream do to a picture of `out_size` px a side.
     pub fn degrade(&self, rng: &mut impl Rng, out: &mut [u8], out_size: usize) {
         self.blur.apply(rng, out, out_size);

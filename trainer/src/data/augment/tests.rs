@@ -240,3 +240,35 @@ proptest! {
         view(&all, seed, out_size);
     }
 }
+
+#[test]
+fn blended_views_are_shares_of_two_and_the_others_stay() {
+    let levels = [0u8, 100, 200, 255];
+    let views: Vec<u8> = levels.iter().flat_map(|level| [*level; 12]).collect();
+    let blended = |mix: f32, seed: u64| {
+        let mut out = views.clone();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let augment = Augment { mix, ..Augment::none() };
+        let mixed = augment.blend(&mut rng, &mut out, levels.len());
+        (out, mixed)
+    };
+    assert_eq!(blended(0.0, 1), (views.clone(), vec![false; 4]));
+    let (mut some, mut all) = (0, 0);
+    for seed in 0..50 {
+        let (out, mixed) = blended(0.5, seed);
+        some += mixed.iter().filter(|mixed| **mixed).count();
+        for (i, (picture, mixed)) in out.chunks(12).zip(mixed).enumerate() {
+            assert!(picture.iter().all(|v| *v == picture[0]), "one share for the whole picture");
+            assert!(mixed || picture[0] == levels[i]);
+        }
+        let (out, mixed) = blended(1.0, seed);
+        assert_eq!(mixed, [true; 4]);
+        all += out.chunks(12).zip(levels).filter(|(picture, level)| picture[0] != *level).count();
+    }
+    assert!((70..130).contains(&some), "{some} of 200 at one half");
+    assert!(all > 190, "{all} of 200 are another picture than before");
+    let mut one = vec![7; 12];
+    let augment = Augment { mix: 1.0, ..Augment::none() };
+    let alone = augment.blend(&mut ChaCha8Rng::seed_from_u64(1), &mut one, 1);
+    assert_eq!((alone, one), (vec![false], vec![7; 12]));
+}
