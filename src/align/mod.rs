@@ -1,12 +1,14 @@
 //! One place for the face template: where the five landmarks of a face stand in an aligned crop, and
-//! how a picture is turned, scaled and cut so that they stand there.
+//! how a picture is turned, scaled and cut so that they stand there; and how a crop is lit.
 //!
 //! Coordinates are in pixels, x to the right and y down, and an integer coordinate is the *centre* of
 //! a pixel: (0, 0) is the middle of the top left one. "Left" is left in the picture, not the person's.
 
+mod exposure;
 mod similarity;
 mod warp;
 
+pub use exposure::expose;
 pub use similarity::Similarity;
 pub use warp::{Affine, warp, warp_into};
 
@@ -53,7 +55,8 @@ pub fn template(size: u32) -> Landmarks {
 /// Cuts the face at `landmarks` out of `source`, turned and scaled to [`template`]`(size)`.
 ///
 /// The fit goes from the landmarks to the template (least squares in crop pixels) and is inverted to
-/// look pixels up. What lies outside the picture repeats its edge.
+/// look pixels up. What lies outside the picture repeats its edge. A face in the dark is brightened
+/// ([`expose`]).
 ///
 /// # Errors
 /// [`AlignError`]: landmarks that are no face, or no pixels.
@@ -84,6 +87,7 @@ pub fn crop_into(
     let (from, to) = (sides(source), sides(out));
     assert_eq!(to[0], to[1], "a crop is square");
     warp_into(source, from, &to_crop.inverse().into(), out, to);
+    expose(out, to[0]);
     Ok(())
 }
 

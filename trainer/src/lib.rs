@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod conditions;
 pub mod data;
 pub mod detect;
 pub mod engine;

@@ -266,6 +266,7 @@ fn bad_input_ends_in_one_clear_line_and_changes_nothing() {
             65,
             "foreign.safetensors",
         ),
+        ("absent checkpoint", format!("start={:?}", at("absent.safetensors")), 66, "absent.safe"),
         ("loss that leaves the numbers", "optimizer.rate=1e8".to_owned(), 78, "optimizer.rate"),
         ("unknown key", "optimizer.speed=3".to_owned(), 78, "speed"),
     ] {
@@ -276,7 +277,7 @@ fn bad_input_ends_in_one_clear_line_and_changes_nothing() {
         assert_eq!(output.status.code(), Some(code), "{name}: {error}");
         let lines: Vec<_> = error.lines().filter(|l| l.starts_with("facelatch-train:")).collect();
         assert!(lines.len() == 1 && lines[0].contains(says), "{name}: {error}");
-        assert!(!out.join("best.safetensors").exists(), "{name}");
+        assert!(!out.exists(), "{name}: nothing is made for a run that cannot begin");
     }
 }
 

@@ -1,7 +1,10 @@
-use super::{Outcome, data, train::Machine};
+use super::{Failure, Outcome, data, train::Machine};
 use crate::run::{Model, TorchEmbedder, TorchNetwork};
-use facelatch::{cli::Measure, embed::Network};
-use std::path::PathBuf;
+use facelatch::{
+    cli::Measure,
+    embed::{Embedder, Network},
+};
+use std::path::{Path, PathBuf};
 
 /// Measure how well a network tells people apart, by LFW's protocol.
 ///
@@ -19,16 +22,27 @@ pub struct Evaluate {
 
 impl Evaluate {
     pub fn run(&self) -> Outcome {
-        if self.model.extension().is_some_and(|e| e == "onnx") {
-            let mut network = Network::load(&self.model)?;
-            let hash = network.contract().weights_sha256.clone();
-            return self.measure.run(&self.model, Some(&hash), &mut network);
-        }
-        let device = self.machine.prepare()?;
-        let model: Model = Model::load(&self.model).map_err(data)?;
-        let params = model.parameters(device);
-        let network = TorchNetwork::new(&model.graph, &params, device, None).map_err(data)?;
-        let mut embedder = TorchEmbedder::new(network);
-        self.measure.run(&self.model, None, &mut embedder)
+        with_embedder(&self.model, &self.machine, |hash, embedder| {
+            self.measure.run(&self.model, hash, embedder)
+        })
     }
+}
+
+/// Loads a checkpoint or run on libtorch, an ONNX file on tract, and hands it on with the hash of the
+/// latter's weights.
+pub fn with_embedder<T>(
+    path: &Path,
+    machine: &Machine,
+    then: impl FnOnce(Option<&str>, &mut dyn Embedder) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if path.extension().is_some_and(|e| e == "onnx") {
+        let mut network = Network::load(path)?;
+        let hash = network.contract().weights_sha256.clone();
+        return then(Some(&hash), &mut network);
+    }
+    let device = machine.prepare()?;
+    let model: Model = Model::load(path).map_err(data)?;
+    let params = model.parameters(device);
+    let network = TorchNetwork::new(&model.graph, &params, device, None).map_err(data)?;
+    then(None, &mut TorchEmbedder::new(network))
 }

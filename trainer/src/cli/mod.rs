@@ -1,6 +1,7 @@
 //! One file a command: it parses its arguments, calls the library and prints.
 
 mod bench;
+mod conditions;
 mod demo;
 mod detect;
 mod doctor;
@@ -102,6 +103,8 @@ enum Command {
     Detect(detect::Detect),
     /// Measure how well a network tells people apart, by LFW's protocol.
     Evaluate(evaluate::Evaluate),
+    /// Measure what distance, blur, darkness, sunglasses and the like cost.
+    Conditions(conditions::Conditions),
     /// Write a trained network as an f32 ONNX file.
     Export(export::Export),
     /// Write a trained network as an int8 ONNX file.
@@ -137,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Resume(command) => command.run(Embedding::load),
         Command::Detect(command) => command.run(),
         Command::Evaluate(command) => command.run(),
+        Command::Conditions(command) => command.run(),
         Command::Export(command) => command.run(),
         Command::Quantize(command) => command.run(),
         Command::Bench(command) => command.run(),

@@ -5,7 +5,7 @@
 //! so `c` of the 176 px crop lies at `(c + 0.5) · size/176 − 0.5` of it.
 
 use super::dataset::{BORDER, CANONICAL, CROP};
-use facelatch::align::{Affine, warp_into};
+use facelatch::align::{Affine, expose, warp_into};
 
 /// From a pixel of an `out_size` px output to the 160 px face.
 pub fn output_to_face(out_size: usize) -> Affine {
@@ -27,6 +27,7 @@ pub fn face_to_stored(src_size: usize) -> Affine {
 pub fn canonical(src: &[u8], src_size: usize, out_size: usize, out: &mut [u8]) {
     let map = output_to_face(out_size).then(face_to_stored(src_size));
     warp_into(src, [src_size; 2], &map, out, [out_size; 2]);
+    expose(out, out_size);
 }
 
 #[cfg(test)]

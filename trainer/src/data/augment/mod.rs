@@ -16,8 +16,8 @@ pub use config::{
     Augment, AugmentError, Blur, Geometry, Jpeg, Light, Motion, Noise, Occlusion, Resolution,
 };
 
-use super::resample::face_to_stored;
-use facelatch::align::warp_into;
+use super::resample::{face_to_stored, output_to_face};
+use facelatch::align::{expose, warp_into};
 use rand::{Rng, RngExt};
 
 impl Augment {
@@ -43,6 +43,8 @@ impl Augment {
         self.relight(rng, out);
         self.occlusion.apply(&to_face, rng, out, out_size);
         self.degrade(rng, out, out_size);
+        // As the door does before it looks.
+        expose(out, out_size);
     }
 
     /// Changes light and colour of a picture as drawn from `rng`.
@@ -51,6 +53,11 @@ impl Augment {
         if chance(self.grayscale, rng) {
             colour::grayscale(out);
         }
+    }
+
+    /// Lays things over an aligned face of `out_size` px a side.
+    pub fn cover(&self, rng: &mut impl Rng, out: &mut [u8], out_size: usize) {
+        self.occlusion.apply(&output_to_face(out_size), rng, out, out_size);
     }
 
     /// Blends some of a batch's views with others of it, [`mix`](Self::mix) deciding how many: `views` are
