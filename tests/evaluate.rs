@@ -188,3 +188,71 @@ fn lfw_dev_loads_whole_and_aligned() {
     assert_eq!(set.faces().len(), 2320);
     assert!(set.faces().values().all(|face| face.dimensions() == (112, 112)));
 }
+
+/// The demo's residents in YouTube Faces' layout: the pictures they were enrolled with as clips of two.
+fn clips(dir: &Path, splits: &str) {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo/enrol");
+    for person in ["Alex", "Ben"] {
+        let mut pictures: Vec<_> =
+            fs::read_dir(demo.join(person)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        pictures.sort();
+        for (i, picture) in pictures.iter().enumerate() {
+            let clip = dir.join("frames").join(person).join((i / 2).to_string());
+            fs::create_dir_all(&clip).unwrap();
+            fs::copy(picture, clip.join(format!("{}.{i}.jpg", i / 2))).unwrap();
+        }
+    }
+    fs::write(dir.join("splits.txt"), splits).unwrap();
+}
+
+fn sets(dir: &Path, more: &str) -> Output {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let model = |name: &str| models.join(name).display().to_string();
+    let (embedding, detector) = (model("embedding-int8.onnx"), model("detector-int8.onnx"));
+    evaluate(dir, &format!("--model {embedding} --detector {detector} --images frames {more}"))
+}
+
+#[test]
+fn clips_of_the_demos_residents_are_told_apart_in_every_way() {
+    let dir = tempfile::tempdir().unwrap();
+    clips(
+        dir.path(),
+        "split number, first name, second name, is same\n\
+         1, Alex/0, Alex/1, 1\n1, Alex/0, Ben/0, 0\n2, Ben/0, Ben/1, 1\n2, Alex/1, Ben/1, 0\n",
+    );
+    let json = stdout(&sets(dir.path(), "--sets splits.txt --json"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let found = &json["clips"];
+    assert_eq!((found["clips"].as_u64(), found["without_face"].as_u64()), (Some(4), Some(0)));
+    for (fused, name) in found["fused"].as_array().unwrap().iter().zip(["mean", "best", "votes"]) {
+        assert_eq!(fused[0], name);
+        assert_eq!(fused[1]["accuracy"]["mean"], 1.0, "{fused}");
+        assert_eq!(fused[1]["folds"].as_array().unwrap().len(), 2);
+    }
+    let table = stdout(&sets(dir.path(), "--sets splits.txt --frames 1"));
+    assert!(
+        table.contains("4 (0 without a face), 4 frames") && table.contains("votes, as the door")
+    );
+}
+
+#[test]
+fn clips_that_cannot_be_measured_say_why() {
+    let dir = tempfile::tempdir().unwrap();
+    clips(dir.path(), "1, Alex/0, Alex/9, 1\n1, Alex/0, Cy/0, 0\n");
+    fs::write(dir.path().join("torn.txt"), "1, Alex/0\n").unwrap();
+    for (more, code, words) in [
+        (
+            "--sets splits.txt",
+            66,
+            "2 of the clips have no picture in a folder PERSON/CLIP: Alex/9, Cy/0",
+        ),
+        ("--sets torn.txt", 65, "splits, line 1: wanted fold"),
+        ("--sets absent.txt", 66, "absent.txt"),
+        ("--sets splits.txt --mirror", 64, "cannot be used with"),
+    ] {
+        let output = sets(dir.path(), more);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{more}: {error}");
+        assert!(error.contains(words), "{more}: {error}");
+    }
+}

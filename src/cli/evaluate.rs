@@ -3,8 +3,9 @@ use crate::{
     detect::{Decoder, Detector},
     embed::{Embedder, Network},
     evaluate::{
-        CrossPairs, DatasetError, DetectedFaces, Evaluation, FaceSet, Folds, LandmarkTable, Pairs,
-        Report, RunOptions, Scored, detect_landmarks, roc, run, text_in,
+        ClipReport, CrossPairs, DatasetError, DetectedFaces, Evaluation, FaceSet, Folds, Fusion,
+        LandmarkTable, Pairs, Report, RunOptions, Scored, detect_landmarks, evaluate_clips,
+        parse_splits, roc, run, text_in,
     },
     files::Tree,
     plot::roc_chart,
@@ -53,6 +54,14 @@ pub struct Measure {
     /// Embed every face mirrored as well and take the direction halfway
     #[arg(long)]
     mirror: bool,
+    /// Compare clips, not pictures: a list of pairs as YouTube Faces' splits.txt; frames lie in PERSON/CLIP/
+    #[arg(long, value_name = "FILE", requires = "detector",
+        conflicts_with_all = ["pairs", "landmarks", "folds", "mirror", "cross_pairs", "plot"])]
+    sets: Option<PathBuf>,
+    /// Frames of a clip that are looked at, evenly spread
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "sets",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    frames: u16,
     /// Compare every face with every other as well, and print the thresholds for false match rates
     /// of 1e-2 to 1e-5
     #[arg(long)]
@@ -101,6 +110,9 @@ impl Measure {
         weights_sha256: Option<&str>,
         embedder: &mut dyn Embedder,
     ) -> Result<(), Failure> {
+        if let (Some(sets), Some(detector)) = (&self.sets, &self.detector) {
+            return self.clips(sets, detector, model, embedder);
+        }
         let (set, detected) = faces(self, embedder.input_size())?;
         let cross = if self.cross_pairs { RATES.to_vec() } else { Vec::new() };
         let options = RunOptions { folds: None, mirror: self.mirror, cross };
@@ -127,6 +139,52 @@ impl Measure {
         };
         print(&output, self.json).map_err(|e| Failure::output(&e))
     }
+
+    fn clips(
+        &self,
+        sets: &Path,
+        detector: &Path,
+        model: &Path,
+        embedder: &mut dyn Embedder,
+    ) -> Result<(), Failure> {
+        let text = fs::read_to_string(sets).map_err(|e| Failure::input(sets, &e))?;
+        let pairs = parse_splits(&text)?;
+        let tree = Tree::open(&self.images)?;
+        let (detector, decoder) = (Detector::load(detector)?, Decoder::default());
+        let frames = usize::from(self.frames);
+        let report = evaluate_clips(
+            &tree,
+            &pairs,
+            (&detector, &decoder),
+            embedder,
+            frames,
+            &mut |done, all| show_progress("clips", done, all),
+        )?;
+        print_clips(model, &report, self.json).map_err(|e| Failure::output(&e))
+    }
+}
+
+fn print_clips(model: &Path, report: &ClipReport, json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    if json {
+        let output = serde_json::json!({ "model": model.display().to_string(), "clips": report });
+        return writeln!(stdout, "{output:#}");
+    }
+    writeln!(stdout, "model      {}", model.display())?;
+    let ClipReport { clips, frames, without_face, frames_without_face, .. } = report;
+    writeln!(
+        stdout,
+        "clips      {clips} ({without_face} without a face), {frames} frames ({frames_without_face} without)"
+    )?;
+    for (fusion, report) in &report.fused {
+        let name = match fusion {
+            Fusion::Mean => "mean of the frames",
+            Fusion::Best => "best pair of frames",
+            Fusion::Votes => "votes, as the door",
+        };
+        writeln!(stdout, "\n{name}\n{report}")?;
+    }
+    Ok(())
 }
 
 /// The faces of the chosen folds only: the others need not be there.

@@ -4,7 +4,8 @@ use crate::{
     door::DoorError,
     embed::KnownError,
     evaluate::{
-        DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError, RunError,
+        ClipsError, DatasetError, DetectionSetError, LandmarksError, PairsError, ProtocolError,
+        RunError, SplitsError,
     },
     files::TreeError,
     gallery::{GalleryError, KeyError},
@@ -125,6 +126,23 @@ impl Coded for PairsError {
 impl Coded for LandmarksError {
     fn code(&self) -> u8 {
         DATA
+    }
+}
+
+impl Coded for SplitsError {
+    fn code(&self) -> u8 {
+        DATA
+    }
+}
+
+impl Coded for ClipsError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Missing(_) => NO_INPUT,
+            Self::Frame(_) | Self::Protocol(ProtocolError::Missing(_)) => DATA,
+            Self::Detector(e) => e.code(),
+            Self::Embedder(_) | Self::Embedding(_) | Self::Protocol(_) => SOFTWARE,
+        }
     }
 }
 

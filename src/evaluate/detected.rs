@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     align::Landmarks,
-    detect::{Decoder, Detector, Face},
+    detect::{Decoder, Detector, Face, Faces},
     files::Tree,
     model::NetworkError,
     parallel,
@@ -46,11 +46,7 @@ pub fn detect_landmarks(
     let folder = image_folder(tree).unwrap_or_default();
     let found = parallel::map(&ids, |id| {
         let Ok(picture) = picture(tree, &format!("{folder}{id}")) else { return Ok(None) };
-        let faces = detector.detect(&picture, decoder)?;
-        Ok(faces
-            .iter()
-            .copied()
-            .min_by(|a, b| off_centre(a, &picture).total_cmp(&off_centre(b, &picture))))
+        Ok(nearest_to_the_middle(&detector.detect(&picture, decoder)?, &picture))
     });
     let (mut table, mut missed, mut other) = (LandmarkTable::default(), 0, 0);
     let mut errors = Vec::new();
@@ -82,6 +78,12 @@ pub fn detect_landmarks(
         other_face: other,
     };
     Ok((table, report))
+}
+
+/// Of several faces the one nearest to the middle of the picture.
+pub(super) fn nearest_to_the_middle(faces: &Faces, picture: &RgbImage) -> Option<Face> {
+    let off = |face: &Face| off_centre(face, picture);
+    faces.iter().copied().min_by(|a, b| off(a).total_cmp(&off(b)))
 }
 
 fn off_centre(face: &Face, picture: &RgbImage) -> f32 {

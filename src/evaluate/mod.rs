@@ -5,6 +5,7 @@
 //! the same person from two people. A pair is accepted when its score is at or above the threshold.
 //! Detectors have a protocol of their own, [`detection_report`].
 
+mod clips;
 mod cluster;
 mod cross;
 mod dataset;
@@ -18,6 +19,9 @@ mod report;
 mod roc;
 mod run;
 
+pub use clips::{
+    ClipId, ClipPair, ClipReport, ClipsError, Fusion, SplitsError, evaluate_clips, parse_splits,
+};
 pub use cluster::cluster;
 pub use cross::{CrossPairs, CrossPoint, cross_pairs};
 pub use dataset::{BrokenImage, DatasetError, FaceSet, text_in};
