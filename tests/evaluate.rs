@@ -225,9 +225,10 @@ fn clips_of_the_demos_residents_are_told_apart_in_every_way() {
     let found = &json["clips"];
     assert_eq!((found["clips"].as_u64(), found["without_face"].as_u64()), (Some(4), Some(0)));
     for (fused, name) in found["fused"].as_array().unwrap().iter().zip(["mean", "best", "votes"]) {
-        assert_eq!(fused[0], name);
-        assert_eq!(fused[1]["accuracy"]["mean"], 1.0, "{fused}");
-        assert_eq!(fused[1]["folds"].as_array().unwrap().len(), 2);
+        assert_eq!(fused["fusion"], name);
+        assert_eq!((fused["fnmr"].as_f64(), fused["fmr"].as_f64()), (Some(0.0), Some(0.0)));
+        assert_eq!(fused["report"]["accuracy"]["mean"], 1.0, "{fused}");
+        assert_eq!(fused["report"]["folds"].as_array().unwrap().len(), 2);
     }
     let table = stdout(&sets(dir.path(), "--sets splits.txt --frames 1"));
     assert!(

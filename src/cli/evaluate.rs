@@ -176,13 +176,18 @@ fn print_clips(model: &Path, report: &ClipReport, json: bool) -> io::Result<()> 
         stdout,
         "clips      {clips} ({without_face} without a face), {frames} frames ({frames_without_face} without)"
     )?;
-    for (fusion, report) in &report.fused {
-        let name = match fusion {
+    for fused in &report.fused {
+        let name = match fused.fusion {
             Fusion::Mean => "mean of the frames",
             Fusion::Best => "best pair of frames",
             Fusion::Votes => "votes, as the door",
         };
-        writeln!(stdout, "\n{name}\n{report}")?;
+        let (threshold, fnmr, fmr) = (fused.threshold, fused.fnmr * 100.0, fused.fmr * 100.0);
+        writeln!(
+            stdout,
+            "\n{name}: at the door's default of {threshold} FNMR {fnmr:.2} %, FMR {fmr:.2} %"
+        )?;
+        writeln!(stdout, "{}", fused.report)?;
     }
     Ok(())
 }

@@ -141,7 +141,7 @@ impl Coded for ClipsError {
             Self::Missing(_) => NO_INPUT,
             Self::Frame(_) | Self::Protocol(ProtocolError::Missing(_)) => DATA,
             Self::Detector(e) => e.code(),
-            Self::Embedder(_) | Self::Embedding(_) | Self::Protocol(_) => SOFTWARE,
+            Self::Embedder(_) | Self::Protocol(_) => SOFTWARE,
         }
     }
 }

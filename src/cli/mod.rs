@@ -68,6 +68,21 @@ enum Command {
     },
 }
 
+/// The command line, for this program and for one beside it.
+///
+/// # Errors
+/// The exit code, once help, version or what is wrong with it is printed: [`code::USAGE`] for the last.
+pub fn parsed<T: Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|e| {
+        // Help and the version come this way too, as errors that are none.
+        let code = if e.use_stderr() { code::USAGE } else { 0 };
+        match e.print().map_err(|e| Failure::output(&e)) {
+            Err(failure) if !e.use_stderr() => failure.code.into(),
+            _ => code.into(),
+        }
+    })
+}
+
 /// Runs the command that the process was started with and returns its exit code: 0 done, 64 wrong
 /// usage (and for `verify` and `identify` 1 no match), 65 bad data, 66 missing input, 70 a fault in
 /// the software, 73 or 74 cannot write, 78 a configuration that cannot work.
@@ -75,16 +90,9 @@ enum Command {
 /// What `RUST_LOG` lets through is logged to standard error; warnings are unless it says otherwise,
 /// and what `run` does.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli: Cli = match parsed() {
         Ok(cli) => cli,
-        Err(e) => {
-            // Help and the version come this way too, as errors that are none.
-            let code = if e.use_stderr() { code::USAGE } else { 0 };
-            return match e.print().map_err(|e| Failure::output(&e)) {
-                Err(failure) if !e.use_stderr() => failure.code.into(),
-                _ => code.into(),
-            };
-        }
+        Err(code) => return code,
     };
     let level = match cli.command {
         Command::Run(_) => "info",

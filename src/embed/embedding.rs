@@ -65,6 +65,12 @@ impl Embedding {
         Score(dot.clamp(-1.0, 1.0))
     }
 
+    /// The direction of the mean of some; none of none, and none where they cancel.
+    pub fn mean(all: &[Self]) -> Option<Self> {
+        let sum = |i: usize| all.iter().map(|one| one.0[i]).sum();
+        Self::new(std::array::from_fn(sum)).ok()
+    }
+
     /// The direction halfway between the two: of a face and its mirror image, say.
     ///
     /// # Errors

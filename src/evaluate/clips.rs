@@ -6,7 +6,7 @@ use crate::{
     align::crop,
     decision::VotePolicy,
     detect::{Decoder, Detector},
-    embed::{Embedder, Embedding, EmbeddingError, Score},
+    embed::{Embedder, Embedding, Score},
     files::{Tree, is_picture},
     model::NetworkError,
     parallel,
@@ -60,8 +60,8 @@ pub enum Fusion {
     Mean,
     /// The best of all frames against all frames.
     Best,
-    /// As the door does: the first clip's frames are templates, each frame of the second has the best score
-    /// among them, and so many must qualify that the score of the last of these counts: 3 of 5 by default.
+    /// As the door does: the first clip's frames are templates, each frame of the second is compared with their
+    /// mean, and so many must qualify that the score of the last of these counts: 3 of 5 by default.
     Votes,
 }
 
@@ -76,8 +76,23 @@ pub struct ClipReport {
     pub frames: usize,
     /// Frames in which no face was found, left out of their clip.
     pub frames_without_face: usize,
-    /// The protocol's figures for each way to fuse.
-    pub fused: Vec<(Fusion, Report)>,
+    /// For each way to fuse.
+    pub fused: Vec<FusedReport>,
+}
+
+/// How well a way to fuse tells clips apart.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FusedReport {
+    /// Which.
+    pub fusion: Fusion,
+    /// The door's own threshold, as it is by default.
+    pub threshold: f32,
+    /// Share of the genuine pairs refused there.
+    pub fnmr: f64,
+    /// Share of the impostor pairs accepted there.
+    pub fmr: f64,
+    /// The protocol's figures, each fold at the threshold of the others.
+    pub report: Report,
 }
 
 /// Why clips could not be measured.
@@ -98,9 +113,6 @@ pub enum ClipsError {
     /// The network failed.
     #[error("the network failed: {0}")]
     Embedder(Box<dyn Error + Send + Sync>),
-    /// Frames of a clip point in opposite directions.
-    #[error(transparent)]
-    Embedding(#[from] EmbeddingError),
     /// The scores cannot be evaluated.
     #[error(transparent)]
     Protocol(#[from] ProtocolError),
@@ -112,7 +124,7 @@ impl fmt::Display for ClipId {
     }
 }
 
-/// The score of a pair in which somebody has no face: below every other.
+/// The score of a pair in which somebody has no face: no other is below.
 const NOBODY: Score = Score(-1.0);
 
 /// Reads YouTube Faces' `splits.txt`: a heading, and a line a pair, `fold, PERSON/CLIP, PERSON/CLIP, …, same` with
@@ -191,12 +203,20 @@ pub fn evaluate_clips(
         progress(embedded.len(), clips.len());
     }
     let fused = [Fusion::Mean, Fusion::Best, Fusion::Votes].map(|fusion| {
-        let scored = pairs.iter().map(|pair| {
-            let score = fusion.score(&embedded[&pair.a], &embedded[&pair.b])?;
-            Ok(Scored { fold: pair.fold, same: pair.same, score })
-        });
-        let scored = scored.collect::<Result<Vec<_>, EmbeddingError>>()?;
-        Ok((fusion, Report::of(&scored)?))
+        let scored: Vec<_> = (pairs.iter())
+            .map(|pair| {
+                let score = fusion.score(&embedded[&pair.a], &embedded[&pair.b]);
+                Scored { fold: pair.fold, same: pair.same, score }
+            })
+            .collect();
+        let threshold = VotePolicy::default().threshold.0;
+        let accepted = |same| {
+            let of = scored.iter().filter(|pair| pair.same == same);
+            let accepted = of.clone().filter(|pair| pair.score.0 >= threshold).count();
+            accepted as f64 / of.count().max(1) as f64
+        };
+        let (fnmr, fmr) = (1.0 - accepted(true), accepted(false));
+        Ok(FusedReport { fusion, threshold, fnmr, fmr, report: Report::of(&scored)? })
     });
     Ok(ClipReport {
         clips: clips.len(),
@@ -254,32 +274,26 @@ fn face(
 
 impl Fusion {
     /// The score of a clip enrolled and a clip at the door; −1 where one has no face.
-    ///
-    /// # Errors
-    /// A clip whose frames have no mean direction.
-    pub fn score(self, a: &[Embedding], b: &[Embedding]) -> Result<Score, EmbeddingError> {
-        let cosines =
-            |probe: &Embedding| a.iter().map(|known| known.cosine(probe).0).reduce(f32::max);
-        let mut best: Vec<f32> = b.iter().filter_map(cosines).collect();
-        if best.is_empty() {
-            return Ok(NOBODY);
-        }
-        best.sort_unstable_by(|x, y| y.total_cmp(x));
-        Ok(match self {
-            Self::Mean => mean(a)?.cosine(&mean(b)?),
-            Self::Best => Score(best[0]),
-            Self::Votes => {
-                let VotePolicy { needed, of, .. } = VotePolicy::default();
-                let last = (best.len() * usize::from(needed)).div_ceil(usize::from(of));
-                Score(best[last - 1])
+    pub fn score(self, a: &[Embedding], b: &[Embedding]) -> Score {
+        let (Some(known), Some(at_the_door)) = (Embedding::mean(a), Embedding::mean(b)) else {
+            return NOBODY;
+        };
+        match self {
+            Self::Mean => known.cosine(&at_the_door),
+            Self::Best => {
+                let all =
+                    b.iter().flat_map(|probe| a.iter().map(move |known| known.cosine(probe).0));
+                Score(all.fold(NOBODY.0, f32::max))
             }
-        })
+            Self::Votes => {
+                let mut scores: Vec<f32> = b.iter().map(|probe| known.cosine(probe).0).collect();
+                scores.sort_unstable_by(|x, y| y.total_cmp(x));
+                let VotePolicy { needed, of, .. } = VotePolicy::default();
+                let last = (scores.len() * usize::from(needed)).div_ceil(usize::from(of));
+                Score(scores[last - 1])
+            }
+        }
     }
-}
-
-fn mean(frames: &[Embedding]) -> Result<Embedding, EmbeddingError> {
-    let sum = |i: usize| frames.iter().map(|frame| frame.values()[i]).sum();
-    Embedding::new(std::array::from_fn(sum))
 }
 
 #[cfg(test)]
@@ -351,20 +365,20 @@ mod tests {
             Embedding::new(values).unwrap()
         };
         let (a, b) = ([0.0, 20.0].map(at), [10.0, 25.0, 50.0, 60.0, 90.0].map(at));
-        let score = |fusion: Fusion| fusion.score(&a, &b).unwrap().0;
+        let score = |fusion: Fusion| fusion.score(&a, &b).0;
         let cos = |degrees: f32| degrees.to_radians().cos();
-        // Nearest templates are 10, 5, 30, 40 and 70 degrees away; the third of five is 30.
+        // The templates' mean is at 10 degrees: 0, 15, 40, 50 and 80 away, and the third of five is 40.
         assert!((score(Fusion::Best) - cos(5.0)).abs() < 1e-6);
-        assert!((score(Fusion::Votes) - cos(30.0)).abs() < 1e-6);
+        assert!((score(Fusion::Votes) - cos(40.0)).abs() < 1e-6);
         let sum = [10.0, 25.0, 50.0, 60.0, 90.0f32].map(|d| d.to_radians().sin_cos());
         let (y, x) = sum.iter().fold((0.0, 0.0), |(y, x), s| (y + s.0, x + s.1));
         let apart = y.atan2(x).to_degrees() - 10.0;
         assert!((score(Fusion::Mean) - cos(apart)).abs() < 1e-5);
         // Of one frame one must qualify.
-        assert!((Fusion::Votes.score(&a, &b[2..3]).unwrap().0 - cos(30.0)).abs() < 1e-6);
+        assert!((Fusion::Votes.score(&a, &b[2..3]).0 - cos(40.0)).abs() < 1e-6);
         for fusion in [Fusion::Mean, Fusion::Best, Fusion::Votes] {
-            assert_eq!(fusion.score(&a, &[]).unwrap(), NOBODY);
-            assert_eq!(fusion.score(&[], &b).unwrap(), NOBODY);
+            assert_eq!(fusion.score(&a, &[]), NOBODY);
+            assert_eq!(fusion.score(&[], &b), NOBODY);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// How a household's own faces score, as the door would score them: each against the best of the templates
+/// How a household's own faces score, as the door would score them: each against the mean of the templates
 /// of whoever it is compared with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HouseholdScores {
@@ -86,8 +86,9 @@ mod tests {
         let household =
             [(PersonId(1), vec![at(0.0), at(10.0), at(30.0)]), (PersonId(2), vec![at(90.0)])];
         let scores = HouseholdScores::of(&household, &[at(120.0), at(60.0), at(200.0)]);
-        assert_eq!(degrees(&scores.genuine), [10, 10, 20], "whoever has one template has none");
-        assert_eq!(degrees(&scores.between), [90, 80, 60, 60]);
+        // The others' mean is at 20, 15 and 5 degrees; that of all three at 13.
+        assert_eq!(degrees(&scores.genuine), [20, 5, 25], "whoever has one template has none");
+        assert_eq!(degrees(&scores.between), [90, 80, 60, 77]);
         assert_eq!(degrees(&scores.strangers), [30, 30, 110]);
         let found = scores.threshold(0.0).unwrap();
         assert!(found.threshold > at(0.0).cosine(&at(30.0)).0 && found.tar == 1.0, "{found:?}");

@@ -10,7 +10,6 @@ mod key;
 mod matcher;
 mod person;
 mod rows;
-mod sieve;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use crate::{
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use facelatch::{
-    cli::{Failure, code},
+    cli::{Failure, code, parsed},
     files::{TreeError, write_atomically},
 };
 use std::{
@@ -132,7 +132,10 @@ enum Command {
 pub fn main() -> ExitCode {
     let env = env_logger::Env::default().default_filter_or("info");
     env_logger::Builder::from_env(env).format_target(false).init();
-    let cli = Cli::parse();
+    let cli: Cli = match parsed() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     crate::engine::start_over_tuned();
     let outcome = match cli.command {
         Command::Demo(command) => command.run(),
