@@ -1,7 +1,7 @@
 //! The light on a crop: a face in the shade of a porch is brought to where the network has learnt faces.
 
 /// Mean luma of the face below which a crop is brightened, 0 to 255: faces in pictures are seldom below it.
-const LEAST: u32 = 80;
+const LEAST: f32 = 80.0;
 /// Most that values are multiplied by: at 8 bits less light than that leaves too few levels to tell apart.
 const MOST_GAIN: f32 = 8.0;
 /// The part of a crop's side that is surely face, across and down: between the temples, brow to chin.
@@ -18,10 +18,10 @@ const FACE: [[f32; 2]; 2] = [[0.3, 0.7], [0.35, 0.9]];
 pub fn expose(crop: &mut [u8], size: usize) {
     assert_eq!(crop.len(), size * size * 3, "a crop is square");
     let mean = luma_of_face(crop, size);
-    if mean >= LEAST as f32 {
+    if mean >= LEAST {
         return;
     }
-    let gain = (LEAST as f32 / mean.max(0.1)).min(MOST_GAIN);
+    let gain = (LEAST / mean.max(0.1)).min(MOST_GAIN);
     let brighter: [u8; 256] = std::array::from_fn(|v| (v as f32 * gain).round() as u8);
     crop.iter_mut().for_each(|v| *v = brighter[usize::from(*v)]);
 }
@@ -31,7 +31,7 @@ fn luma_of_face(crop: &[u8], size: usize) -> f32 {
     let [columns, rows] = FACE.map(|part| part.map(|share| (share * size as f32).round() as usize));
     let count = (columns[1] - columns[0]) * (rows[1] - rows[0]);
     if count == 0 {
-        return LEAST as f32;
+        return LEAST;
     }
     let row = |y: usize| &crop[(y * size + columns[0]) * 3..(y * size + columns[1]) * 3];
     let luma = |p: &[u8; 3]| 77 * u32::from(p[0]) + 150 * u32::from(p[1]) + 29 * u32::from(p[2]);

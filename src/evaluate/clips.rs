@@ -1,7 +1,7 @@
 //! Clips against clips, as YouTube Faces has them (Wolf, Hassner and Maoz, "Face recognition in unconstrained
 //! videos with matched background similarity", CVPR 2011): folds of pairs of clips, a folder of frames each.
 
-use super::{ProtocolError, Report, Scored, detected::nearest_to_the_middle};
+use super::{ProtocolError, Report, Scored, dataset::picture, detected::nearest_to_the_middle};
 use crate::{
     align::crop,
     decision::VotePolicy,
@@ -263,10 +263,7 @@ fn face(
     decoder: &Decoder,
     size: u32,
 ) -> Result<Option<RgbImage>, ClipsError> {
-    let unreadable = |why: String| ClipsError::Frame(format!("{path}: {why}"));
-    let bytes = tree.read(path).map_err(|e| ClipsError::Frame(e.to_string()))?;
-    let picture =
-        image::load_from_memory(&bytes).map_err(|e| unreadable(e.to_string()))?.into_rgb8();
+    let picture = picture(tree, path).map_err(|why| ClipsError::Frame(format!("{path}: {why}")))?;
     let faces = detector.detect(&picture, decoder)?;
     let Some(face) = nearest_to_the_middle(&faces, &picture) else { return Ok(None) };
     Ok(crop(&picture, &face.landmarks, size).ok())

@@ -37,4 +37,4 @@ pub use pairs::{Folds, ImageId, Pair, Pairs, PairsError, select_folds};
 pub use protocol::{ProtocolError, Scored};
 pub use report::{Accuracy, FoldReport, Report};
 pub use roc::{RocPoint, TarAtFar, auc, equal_error_rate, roc, tar_at_far, wilson_interval};
-pub use run::{Evaluation, RunError, RunOptions, run};
+pub use run::{Evaluation, RunError, RunOptions, embed_faces, run};

@@ -104,9 +104,25 @@ fn embed<'a>(
 ) -> Result<BTreeMap<&'a ImageId, Embedding>, RunError> {
     let ids: BTreeSet<&ImageId> = pairs.0.iter().flat_map(|p| [&p.a, &p.b]).collect();
     let ids: Vec<&ImageId> = ids.into_iter().collect();
+    embed_faces(&ids, &|i| set.faces()[ids[i]].clone(), embedder, mirror, progress)
+}
+
+/// Embeds a crop of each of `ids`, which `face` gives by its place among them; with `mirror` its mirror image as
+/// well, and takes the direction halfway. `progress` hears how many are done out of how many.
+///
+/// # Errors
+/// [`RunError::Embedder`], [`RunError::Count`], [`RunError::Embedding`].
+pub fn embed_faces<'a>(
+    ids: &[&'a ImageId],
+    face: &dyn Fn(usize) -> RgbImage,
+    embedder: &mut dyn Embedder,
+    mirror: bool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<BTreeMap<&'a ImageId, Embedding>, RunError> {
     let mut embeddings = BTreeMap::new();
     for batch in ids.chunks(BATCH) {
-        let crops: Vec<RgbImage> = batch.iter().map(|id| set.faces()[id].clone()).collect();
+        let first = embeddings.len();
+        let crops: Vec<RgbImage> = (first..first + batch.len()).map(face).collect();
         let mut found = embed_exactly(embedder, &crops)?;
         if mirror {
             let mirrored: Vec<RgbImage> = crops.iter().map(flip_horizontal).collect();

@@ -6,14 +6,14 @@ use crate::embed::{EMBEDDING_LEN, Embedding, Score};
 #[derive(Clone, Default)]
 pub struct Matcher {
     people: Vec<Entry>,
-    /// For each of `people` the direction of their templates' mean.
-    means: Vec<[f32; EMBEDDING_LEN]>,
 }
 
 #[derive(Clone)]
 struct Entry {
     id: PersonId,
     disabled: bool,
+    /// The direction of their templates' mean.
+    mean: Embedding,
 }
 
 /// Somebody found.
@@ -40,20 +40,16 @@ impl Matcher {
     /// A matcher over people with their `disabled` flag and templates; who has no template is left
     /// out, for no probe is like nothing, and so is whose templates cancel.
     pub fn new<'a>(people: impl IntoIterator<Item = (PersonId, bool, &'a [Embedding])>) -> Self {
-        let mut matcher = Self::default();
-        for (id, disabled, templates) in people {
-            if let Some(mean) = Embedding::mean(templates) {
-                matcher.people.push(Entry { id, disabled });
-                matcher.means.push(*mean.values());
-            }
-        }
-        matcher
+        let entry = |(id, disabled, templates): (PersonId, bool, &'a [Embedding])| {
+            Embedding::mean(templates).map(|mean| Entry { id, disabled, mean })
+        };
+        Self { people: people.into_iter().filter_map(entry).collect() }
     }
 
     /// One person's score; `None` for whoever cannot be found.
     pub fn score_of(&self, person: PersonId, probe: &Embedding) -> Option<Score> {
-        let at = self.people.iter().position(|entry| entry.id == person)?;
-        Some(score(probe, &self.means[at]))
+        let entry = self.people.iter().find(|entry| entry.id == person)?;
+        Some(score(probe, &entry.mean))
     }
 
     /// How many people can be found.
@@ -75,7 +71,7 @@ impl Matcher {
     /// person's face would go to the enabled relative who looks like them most.
     pub fn search(&self, probe: &Embedding) -> Option<Match> {
         let mut found: [Option<Found>; 2] = [None; 2];
-        for (&Entry { id, disabled }, mean) in self.people.iter().zip(&self.means) {
+        for &Entry { id, disabled, ref mean } in &self.people {
             let score = score(probe, mean);
             let ahead = |other: Option<Found>| other.is_none_or(|f| score > f.score);
             if ahead(found[0]) {
@@ -89,8 +85,8 @@ impl Matcher {
     }
 }
 
-fn score(probe: &Embedding, mean: &[f32; EMBEDDING_LEN]) -> Score {
-    Score(dot(probe.values(), mean).clamp(-1.0, 1.0))
+fn score(probe: &Embedding, mean: &Embedding) -> Score {
+    Score(dot(probe.values(), mean.values()).clamp(-1.0, 1.0))
 }
 
 /// The sum in 16 lanes, four SSE or NEON registers of f32: additions that do not wait for each other,

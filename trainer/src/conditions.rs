@@ -12,7 +12,7 @@ use facelatch::{
     align::expose,
     detect::Pose,
     embed::{Embedder, Embedding, Score},
-    evaluate::{FaceSet, ImageId, LandmarkTable, Pair, tar_at_far, wilson_interval},
+    evaluate::{FaceSet, ImageId, LandmarkTable, Pair, embed_faces, tar_at_far, wilson_interval},
     plot::{Chart, Series},
 };
 use image::RgbImage;
@@ -25,8 +25,6 @@ use std::collections::BTreeMap;
 const EYES_APART: f32 = 50.3;
 /// False accepts among the pairs of strangers of a condition that [`Finding::tar`] allows.
 const FAR: f64 = 0.01;
-/// Faces embedded at a time.
-const BATCH: usize = 64;
 /// Upper ends of the groups by yaw, degrees.
 const YAWS: [(f32, &str); 4] =
     [(15.0, "up to 15°"), (25.0, "15 to 25°"), (35.0, "25 to 35°"), (90.0, "more")];
@@ -148,19 +146,24 @@ pub fn measure(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Finding>, Fault> {
     let conditions = conditions();
-    let mut plain = BTreeMap::new();
-    let mut findings = Vec::new();
-    for (done, condition) in conditions.iter().enumerate() {
+    let ids: Vec<&ImageId> = set.faces().keys().collect();
+    let mut seen = |done: usize| {
         progress(done, conditions.len());
-        let seen = embed(set, embedder, condition)?;
-        if done == 0 {
-            plain = seen.clone();
-        }
-        let scores = scored(set, |pair| plain[&pair.a].cosine(&seen[&pair.b]));
+        let view = |i: usize| conditions[done].seen(&set.faces()[ids[i]], i as u64);
+        embed_faces(&ids, &view, embedder, false, &mut |_, _| {})
+    };
+    let plain = seen(0)?;
+    let against = |seen: &BTreeMap<&ImageId, Embedding>| -> Vec<(bool, Score)> {
+        let score = |pair: &Pair| (pair.same, plain[&pair.a].cosine(&seen[&pair.b]));
+        set.pairs().0.iter().map(score).collect()
+    };
+    let scores = against(&plain);
+    let mut findings = vec![finding(conditions[0].kind, String::new(), &scores, threshold)?];
+    for (done, condition) in conditions.iter().enumerate().skip(1) {
+        let scores = against(&seen(done)?);
         findings.push(finding(condition.kind, condition.amount.clone(), &scores, threshold)?);
     }
     progress(conditions.len(), conditions.len());
-    let scores = scored(set, |pair| plain[&pair.a].cosine(&plain[&pair.b]));
     let yaw = |id: &ImageId| landmarks.get(&id.to_string()).map_or(0.0, |l| Pose::of(l).yaw.abs());
     let mut least = 0.0;
     for (most, amount) in YAWS {
@@ -173,25 +176,6 @@ pub fn measure(
         least = most;
     }
     Ok(findings)
-}
-
-fn scored(set: &FaceSet, score: impl Fn(&Pair) -> Score) -> Vec<(bool, Score)> {
-    set.pairs().0.iter().map(|pair| (pair.same, score(pair))).collect()
-}
-
-fn embed<'a>(
-    set: &'a FaceSet,
-    embedder: &mut dyn Embedder,
-    condition: &Condition,
-) -> Result<BTreeMap<&'a ImageId, Embedding>, Fault> {
-    let mut embeddings = BTreeMap::new();
-    let faces: Vec<_> = (0..).zip(set.faces()).collect();
-    for batch in faces.chunks(BATCH) {
-        let seen: Vec<_> =
-            batch.iter().map(|(seed, (_, face))| condition.seen(face, *seed)).collect();
-        embeddings.extend(batch.iter().map(|(_, (id, _))| *id).zip(embedder.embed_all(&seen)?));
-    }
-    Ok(embeddings)
 }
 
 fn finding(

@@ -1,5 +1,5 @@
 use super::{Failure, Outcome, data, train::Machine};
-use crate::run::{Model, TorchEmbedder, TorchNetwork};
+use crate::run::{Model, TorchEmbedder, TorchNetwork, is_network};
 use facelatch::{
     cli::Measure,
     embed::{Embedder, Network},
@@ -35,7 +35,7 @@ pub fn with_embedder<T>(
     machine: &Machine,
     then: impl FnOnce(Option<&str>, &mut dyn Embedder) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if path.extension().is_some_and(|e| e == "onnx") {
+    if is_network(path) {
         let mut network = Network::load(path)?;
         let hash = network.contract().weights_sha256.clone();
         return then(Some(&hash), &mut network);

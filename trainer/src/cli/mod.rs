@@ -15,7 +15,7 @@ mod train;
 
 use crate::{
     data::DataError,
-    run::{Embedding, Fault},
+    run::{Embedding, Fault, is_network},
 };
 use clap::{CommandFactory, Parser, Subcommand};
 use facelatch::{
@@ -55,7 +55,7 @@ fn is_absent(error: &(dyn Error + 'static)) -> bool {
 /// by a slip of the hand.
 fn onnx_path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    match path.extension().is_some_and(|e| e == "onnx") {
+    match is_network(&path) {
         true => Ok(path),
         false => Err("the name of a network ends in .onnx".to_owned()),
     }

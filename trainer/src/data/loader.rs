@@ -1,6 +1,7 @@
 //! Batches made ahead of the training loop by threads of their own.
 
 use super::{augment::Augment, dataset::Dataset, sampler::Sampler};
+use facelatch::align::expose;
 use std::{
     any::Any,
     collections::BTreeMap,
@@ -227,6 +228,8 @@ impl Work {
             let src = self.dataset.pixels(slot.image as usize);
             let mut rng = self.sampler.slot_rng(step, index);
             self.augment.apply(src, self.dataset.size(), &mut rng, self.out_size, out, mirrored);
+            // As the door does before it looks.
+            expose(out, self.out_size);
         }
         let mut labels: Vec<_> =
             slots.iter().map(|slot| slot.label.map_or(-1, i64::from)).collect();

@@ -19,6 +19,6 @@ pub use embedding::{Embedding, head_specs};
 pub use folder::RunFolder;
 pub use inputs::{load_dataset, load_teacher, progress, training_pixels};
 pub use metrics::Curves;
-pub use model::{About, Model, ModelError};
+pub use model::{About, Model, ModelError, is_network};
 pub use task::{Config, Fault, Measured, Pixels, Schedule, Signed, Task, TorchNetwork};
 pub use training::{Options, Summary, TrainError, Training};

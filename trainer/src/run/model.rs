@@ -48,6 +48,11 @@ pub enum ModelError {
     },
 }
 
+/// Whether a file is a finished network, by its name.
+pub fn is_network(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e == "onnx")
+}
+
 impl<C: Config> Model<C> {
     /// Loads a checkpoint, or the best (else the latest) one of a run's folder.
     ///
@@ -61,7 +66,7 @@ impl<C: Config> Model<C> {
                 true => Checkpoint::read(&best)?,
                 false => folder.latest()?.ok_or_else(|| ModelError::Empty(path.into()))?,
             }
-        } else if path.extension().is_some_and(|e| e == "onnx") && path.exists() {
+        } else if is_network(path) && path.exists() {
             return Err(ModelError::Finished(path.into()));
         } else {
             Checkpoint::read(path)?

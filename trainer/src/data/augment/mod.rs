@@ -17,7 +17,7 @@ pub use config::{
 };
 
 use super::resample::{face_to_stored, output_to_face};
-use facelatch::align::{expose, warp_into};
+use facelatch::align::warp_into;
 use rand::{Rng, RngExt};
 
 impl Augment {
@@ -43,8 +43,6 @@ impl Augment {
         self.relight(rng, out);
         self.occlusion.apply(&to_face, rng, out, out_size);
         self.degrade(rng, out, out_size);
-        // As the door does before it looks.
-        expose(out, out_size);
     }
 
     /// Changes light and colour of a picture as drawn from `rng`.

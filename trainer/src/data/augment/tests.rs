@@ -106,7 +106,6 @@ fn sunglasses_cover_the_eyes_and_a_mask_the_mouth_of_a_turned_face() {
         let p =
             if kind == "mask" { &mut over.occlusion.mask } else { &mut over.occlusion.sunglasses };
         *p = 1.0;
-        let mut as_bright = 0;
         for seed in 0..30 {
             let (without, with) = (view(&base, seed, OUT).0, view(&over, seed, OUT).0);
             // The turn is small: a point moves by less than the spot looked at.
@@ -117,13 +116,8 @@ fn sunglasses_cover_the_eyes_and_a_mask_the_mouth_of_a_turned_face() {
                 })
             };
             assert!(changed(covered), "{kind}, seed {seed}");
-            // A black mask may leave so dark a face that all of it is brightened, the corner as well.
-            if without[..3] == with[..3] {
-                as_bright += 1;
-                assert!(!changed(open), "{kind}, seed {seed}");
-            }
+            assert!(!changed(open), "{kind}, seed {seed}");
         }
-        assert!(as_bright > 10, "{kind}: {as_bright} of 30 not brightened");
     }
 }
 
