@@ -27,6 +27,8 @@ pub struct Batch {
     pub images: Vec<u32>,
     /// Which views are mirrored.
     pub mirrored: Vec<bool>,
+    /// Which views are two faces blended: that picture's and another's of the batch.
+    pub blended: Vec<bool>,
     /// How long the training loop waited for this batch; near zero where workers keep up.
     pub waited: Duration,
 }
@@ -236,7 +238,9 @@ impl Work {
         let free = self.sampler.free_from();
         let views = &mut pixels[free * stride..];
         let mixed = self.augment.blend(&mut self.sampler.mix_rng(step), views, slots.len() - free);
-        for (label, _) in labels[free..].iter_mut().zip(mixed).filter(|(_, mixed)| *mixed) {
+        let mut blended = vec![false; free];
+        blended.extend(mixed);
+        for (label, _) in labels.iter_mut().zip(&blended).filter(|(_, blended)| **blended) {
             *label = -1;
         }
         Batch {
@@ -246,6 +250,7 @@ impl Work {
             labels,
             images: slots.iter().map(|slot| slot.image).collect(),
             mirrored,
+            blended,
             waited: Duration::ZERO,
         }
     }

@@ -50,8 +50,9 @@ pub struct DataConfig {
     pub limits: Limits,
     /// Folder of the teacher's embeddings, `NAME.safetensors` and `NAME.txt` for each source.
     pub teacher_tables: Option<PathBuf>,
-    /// The teacher's own weights; it then looks at the same augmented views as the student. The bank
-    /// of `loss.distill_bank` comes from the tables where there are any, else from these.
+    /// The teacher's own weights; with these it looks at the student's augmented views: at those alone for
+    /// which the tables have no row (blends of `augment.mix` first of all), without tables at every one.
+    /// The bank of `loss.distill_bank` comes from the tables where there are any, else from these.
     pub teacher: Option<PathBuf>,
     /// Threads that prepare batches; 0 = as many as there are spare cores, at least one.
     pub workers: usize,

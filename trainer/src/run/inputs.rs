@@ -96,19 +96,31 @@ impl Target {
         Ok(Self { table, teacher, bank })
     }
 
-    /// The teacher's embeddings of a batch, [N, 128]: from its own weights where they are loaded,
-    /// else from the table. `None` where nothing is distilled.
+    /// The teacher's embeddings of a batch, [N, 128]; `None` where nothing is distilled.
+    ///
+    /// From the table, whose row is of the picture as it is: however a view degrades a face, the target
+    /// stays that of the clean one. What the table has no row for, and every blend of two faces, the
+    /// teacher looks at itself; without a table, at everything.
     pub fn of(&self, batch: &Batch, images: &Tensor) -> Option<Tensor> {
-        if let Some(teacher) = &self.teacher {
-            // In bfloat16 it gives what it gives in f32 but for a cosine of 0.9994 on real crops.
-            return Some(teacher.embed(images));
+        // In bfloat16 the teacher gives what it gives in f32 but for a cosine of 0.9994 on real crops.
+        let Some(table) = &self.table else { return Some(self.teacher.as_ref()?.embed(images)) };
+        let device = images.device();
+        let mut rows = vec![[0.0; 128]; batch.images.len()];
+        let mut asked = Vec::new();
+        for (n, row) in rows.iter_mut().enumerate() {
+            match table.get(batch.images[n] as usize, batch.mirrored[n]) {
+                Some(known) if !batch.blended[n] => *row = *known,
+                _ => asked.push(n as i64),
+            }
         }
-        let table = self.table.as_ref()?;
-        let row = |(&i, &mirrored): (&u32, &bool)| table.get(i as usize, mirrored).copied();
-        let rows: Option<Vec<[f32; 128]>> =
-            batch.images.iter().zip(&batch.mirrored).map(row).collect();
-        let rows = rows.expect("every training picture has a row: checked when the run began");
-        Some(send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), images.device()))
+        let rows = send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), device);
+        if asked.is_empty() {
+            return Some(rows);
+        }
+        let teacher =
+            self.teacher.as_ref().expect("without a teacher every picture has a row: checked");
+        let asked = send(&Tensor::from_slice(&asked), device);
+        Some(rows.index_copy(0, &asked, &teacher.embed(&images.index_select(0, &asked))))
     }
 }
 
