@@ -66,9 +66,12 @@ impl Embedding {
     }
 
     /// The direction of the mean of some; none of none, and none where they cancel.
-    pub fn mean(all: &[Self]) -> Option<Self> {
-        let sum = |i: usize| all.iter().map(|one| one.0[i]).sum();
-        Self::new(std::array::from_fn(sum)).ok()
+    pub fn mean<'a>(all: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut sum = [0.0; EMBEDDING_LEN];
+        for one in all {
+            sum.iter_mut().zip(&one.0).for_each(|(sum, value)| *sum += value);
+        }
+        Self::new(sum).ok()
     }
 
     /// The direction halfway between the two: of a face and its mirror image, say.

@@ -4,14 +4,15 @@
 use super::{ProtocolError, Report, Scored, dataset::picture, detected::nearest_to_the_middle};
 use crate::{
     align::crop,
-    decision::VotePolicy,
+    decision::{Millis, VotePolicy},
     detect::{Decoder, Detector},
     embed::{Embedder, Embedding, Score},
     files::{Tree, is_picture},
     model::NetworkError,
     parallel,
+    pipeline::Sighting,
 };
-use image::RgbImage;
+use image::{RgbImage, imageops::flip_horizontal};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -60,9 +61,19 @@ pub enum Fusion {
     Mean,
     /// The best of all frames against all frames.
     Best,
-    /// As the door does: the first clip's frames are templates, each frame of the second is compared with their
-    /// mean, and so many must qualify that the score of the last of these counts: 3 of 5 by default.
+    /// As the door does: the first clip's frames are templates, the second's are looked at one after the other and
+    /// compared with the templates' mean, each together with those before it ([`Sighting`]), and so many must qualify
+    /// that the score of the last of these counts: 3 of 5 by default.
     Votes,
+}
+
+/// A frame's face, as it is and in the mirror.
+#[derive(Debug, Clone, Copy)]
+pub struct Sides {
+    /// As it is.
+    pub plain: Embedding,
+    /// In the mirror.
+    pub mirrored: Embedding,
 }
 
 /// What was found.
@@ -198,8 +209,12 @@ pub fn evaluate_clips(
         looked += crops.len();
         without += crops.iter().filter(|crop| crop.is_none()).count();
         let crops: Vec<_> = crops.into_iter().flatten().collect();
-        let found = embedder.embed_all(&crops).map_err(ClipsError::Embedder)?;
-        embedded.insert(clip, found);
+        let mirrored: Vec<_> = crops.iter().map(flip_horizontal).collect();
+        let mut embed =
+            |crops: &[RgbImage]| embedder.embed_all(crops).map_err(ClipsError::Embedder);
+        let sides = embed(&crops)?.into_iter().zip(embed(&mirrored)?);
+        let sides = sides.map(|(plain, mirrored)| Sides { plain, mirrored }).collect::<Vec<_>>();
+        embedded.insert(clip, sides);
         progress(embedded.len(), clips.len());
     }
     let fused = [Fusion::Mean, Fusion::Best, Fusion::Votes].map(|fusion| {
@@ -269,21 +284,39 @@ fn face(
     Ok(crop(&picture, &face.landmarks, size).ok())
 }
 
+impl Sides {
+    fn both(&self) -> [&Embedding; 2] {
+        [&self.plain, &self.mirrored]
+    }
+
+    fn halfway(&self) -> Embedding {
+        self.plain.halfway(&self.mirrored).unwrap_or(self.plain)
+    }
+}
+
 impl Fusion {
     /// The score of a clip enrolled and a clip at the door; −1 where one has no face.
-    pub fn score(self, a: &[Embedding], b: &[Embedding]) -> Score {
-        let (Some(known), Some(at_the_door)) = (Embedding::mean(a), Embedding::mean(b)) else {
+    pub fn score(self, a: &[Sides], b: &[Sides]) -> Score {
+        let mean = |clip: &[Sides]| Embedding::mean(clip.iter().flat_map(Sides::both));
+        let (Some(known), Some(at_the_door)) = (mean(a), mean(b)) else {
             return NOBODY;
         };
         match self {
             Self::Mean => known.cosine(&at_the_door),
             Self::Best => {
-                let all =
-                    b.iter().flat_map(|probe| a.iter().map(move |known| known.cosine(probe).0));
+                let probes = b.iter().map(Sides::halfway);
+                let all = probes
+                    .flat_map(|probe| a.iter().map(move |known| known.halfway().cosine(&probe).0));
                 Score(all.fold(NOBODY.0, f32::max))
             }
             Self::Votes => {
-                let mut scores: Vec<f32> = b.iter().map(|probe| known.cosine(probe).0).collect();
+                let mut sighting = Sighting::default();
+                let look = |face: &Sides| {
+                    let [plain, mirrored] = face.both();
+                    let look = if sighting.mirror_next() { mirrored } else { plain };
+                    known.cosine(&sighting.add(Millis(0), *look)).0
+                };
+                let mut scores: Vec<f32> = b.iter().map(look).collect();
                 scores.sort_unstable_by(|x, y| y.total_cmp(x));
                 let VotePolicy { needed, of, .. } = VotePolicy::default();
                 let last = (scores.len() * usize::from(needed)).div_ceil(usize::from(of));
@@ -361,18 +394,25 @@ mod tests {
             (values[0], values[1]) = (cos, sin);
             Embedding::new(values).unwrap()
         };
+        // In the mirror they look two degrees further.
+        let at = |degrees: f32| Sides { plain: at(degrees), mirrored: at(degrees + 2.0) };
         let (a, b) = ([0.0, 20.0].map(at), [10.0, 25.0, 50.0, 60.0, 90.0].map(at));
         let score = |fusion: Fusion| fusion.score(&a, &b).0;
         let cos = |degrees: f32| degrees.to_radians().cos();
-        // The templates' mean is at 10 degrees: 0, 15, 40, 50 and 80 away, and the third of five is 40.
+        let towards = |looks: &[f32]| {
+            let sums = looks.iter().map(|d| d.to_radians().sin_cos());
+            let (y, x) = sums.fold((0.0, 0.0), |(y, x), s| (y + s.0, x + s.1));
+            y.atan2(x).to_degrees()
+        };
         assert!((score(Fusion::Best) - cos(5.0)).abs() < 1e-6);
-        assert!((score(Fusion::Votes) - cos(40.0)).abs() < 1e-6);
-        let sum = [10.0, 25.0, 50.0, 60.0, 90.0f32].map(|d| d.to_radians().sin_cos());
-        let (y, x) = sum.iter().fold((0.0, 0.0), |(y, x), s| (y + s.0, x + s.1));
-        let apart = y.atan2(x).to_degrees() - 10.0;
+        let apart = towards(&[10.0, 25.0, 50.0, 60.0, 90.0]) + 1.0 - 11.0;
         assert!((score(Fusion::Mean) - cos(apart)).abs() < 1e-5);
+        // The templates' mean is at 11 degrees, and looks go on: 10, 27 (in the mirror), 50, 62 and 90. The third
+        // of five is that of the first three together.
+        let third = towards(&[10.0, 27.0, 50.0]) - 11.0;
+        assert!((score(Fusion::Votes) - cos(third)).abs() < 1e-5);
         // Of one frame one must qualify.
-        assert!((Fusion::Votes.score(&a, &b[2..3]).0 - cos(40.0)).abs() < 1e-6);
+        assert!((Fusion::Votes.score(&a, &b[2..3]).0 - cos(39.0)).abs() < 1e-6);
         for fusion in [Fusion::Mean, Fusion::Best, Fusion::Votes] {
             assert_eq!(fusion.score(&a, &[]), NOBODY);
             assert_eq!(fusion.score(&[], &b), NOBODY);

@@ -20,8 +20,8 @@ mod roc;
 mod run;
 
 pub use clips::{
-    ClipId, ClipPair, ClipReport, ClipsError, FusedReport, Fusion, SplitsError, evaluate_clips,
-    parse_splits,
+    ClipId, ClipPair, ClipReport, ClipsError, FusedReport, Fusion, Sides, SplitsError,
+    evaluate_clips, parse_splits,
 };
 pub use cluster::cluster;
 pub use cross::{CrossPairs, CrossPoint, cross_pairs};

@@ -2,21 +2,23 @@
 //! face's track from frame to frame.
 
 mod guide;
+mod sightings;
 mod tracker;
 
 pub use guide::{Advice, Guide, Look, Step, TooFew, View};
+pub use sightings::{Sighting, Sightings};
 pub use tracker::Tracker;
 
 use crate::{
     align::{AlignError, crop, crop_into},
-    decision::{Candidate, Event, Flaw, Liveness, Millis, Observation, Quality},
+    decision::{Candidate, Event, Flaw, Liveness, Millis, Observation, Quality, TrackId},
     detect::{Decoder, Detector, Face, Faces, Limits, MAX_FACES, Refusal, assess},
     embed::{Embedding, Network},
     gallery::Matcher,
     model::{self, NetworkError, Pool},
 };
 use heapless::Vec;
-use image::RgbImage;
+use image::{RgbImage, imageops::flip_horizontal_in_place};
 use std::{path::Path, sync::Arc};
 
 /// Faces of one frame that are compared; of more, the largest. Each costs an embedding, and who wants
@@ -33,6 +35,7 @@ pub struct Recogniser {
     decoder: Decoder,
     limits: Limits,
     tracker: Tracker,
+    sightings: Sightings,
     pace: Pace,
     /// Where faces of a frame are aligned, one after another.
     aligned: RgbImage,
@@ -102,6 +105,7 @@ impl Recogniser {
             decoder,
             limits,
             tracker: Tracker::default(),
+            sightings: Sightings::default(),
             pace: Pace::default(),
             aligned,
         })
@@ -119,7 +123,8 @@ impl Recogniser {
 
     /// Everything about the faces in a frame taken at `now`, the largest first.
     ///
-    /// A face that is not fit ([`Limits`]) is not compared: what it would score says nothing.
+    /// A face that is not fit ([`Limits`]) is not compared: what it would score says nothing. One that is, is
+    /// compared together with the looks at it before ([`Sightings`]).
     ///
     /// # Errors
     /// A network failed to run, or gave what is no result.
@@ -146,7 +151,10 @@ impl Recogniser {
             };
             let compared = quality == Quality::Good && seen.len() < COMPARED;
             let found = match compared {
-                true => self.embed(frame, &face)?.and_then(|probe| matcher.search(&probe)),
+                true => {
+                    let probe = self.follow(frame, &face, track, now)?;
+                    probe.and_then(|probe| matcher.search(&probe))
+                }
                 false => None,
             };
             let observation = Observation {
@@ -173,8 +181,9 @@ impl Recogniser {
         if strict {
             self.limits.judge(&assess(picture, &face)).map_err(NoProbe::Unfit)?;
         }
-        let aligned = crop(picture, &face.landmarks, self.network.input_size())?;
-        Ok(Probe { face, embedding: self.network.embed(&aligned)?, faces: faces.len() })
+        let mut aligned = crop(picture, &face.landmarks, self.network.input_size())?;
+        let embedding = both_sides(&self.network, &mut aligned)?;
+        Ok(Probe { face, embedding, faces: faces.len() })
     }
 
     /// What a frame shows of somebody who is being enrolled: the largest face, unless another is nearly as
@@ -192,9 +201,12 @@ impl Recogniser {
         if let Err(refusal) = self.limits.judge(&quality) {
             return Ok(Look::Unfit(refusal));
         }
-        Ok(match self.embed(frame, face)? {
-            Some(embedding) => Look::Face(quality.pose, Box::new(embedding)),
-            None => Look::Unfit(Refusal::NoFace),
+        Ok(match crop_into(frame, &face.landmarks, &mut self.aligned) {
+            Ok(()) => {
+                let embedding = both_sides(&self.network, &mut self.aligned)?;
+                Look::Face(quality.pose, Box::new(embedding))
+            }
+            Err(_) => Look::Unfit(Refusal::NoFace),
         })
     }
 
@@ -204,13 +216,32 @@ impl Recogniser {
         Ok(faces)
     }
 
-    /// `None` where the landmarks are no face, which the limits let through for no face that is one.
-    fn embed(&mut self, frame: &RgbImage, face: &Face) -> Result<Option<Embedding>, NetworkError> {
-        match crop_into(frame, &face.landmarks, &mut self.aligned) {
-            Ok(()) => self.network.embed(&self.aligned).map(Some),
-            Err(_) => Ok(None),
+    /// What this look and the last ones at a track's face say together. `None` where the landmarks are no face,
+    /// which the limits let through for no face that is one.
+    fn follow(
+        &mut self,
+        frame: &RgbImage,
+        face: &Face,
+        track: TrackId,
+        now: Millis,
+    ) -> Result<Option<Embedding>, NetworkError> {
+        if crop_into(frame, &face.landmarks, &mut self.aligned).is_err() {
+            return Ok(None);
         }
+        if self.sightings.mirror_next(track) {
+            flip_horizontal_in_place(&mut self.aligned);
+        }
+        let look = self.network.embed(&self.aligned)?;
+        Ok(Some(self.sightings.add(track, now, look)))
     }
+}
+
+/// The direction halfway between a face's and its mirror image's: a single picture shows no more.
+fn both_sides(network: &Network, aligned: &mut RgbImage) -> Result<Embedding, NetworkError> {
+    let plain = network.embed(aligned)?;
+    flip_horizontal_in_place(aligned);
+    // Opposite directions would have to be of two pictures that are not one face.
+    Ok(plain.halfway(&network.embed(aligned)?).unwrap_or(plain))
 }
 
 /// How fast looks follow each other.
