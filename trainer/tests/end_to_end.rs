@@ -306,6 +306,54 @@ fn a_loss_that_leaves_the_numbers_stops_the_run_and_keeps_the_last_checkpoint() 
 }
 
 #[test]
+fn a_network_is_made_again_stage_by_stage_from_wherever_it_was_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    config(dir.path());
+    let (recipe, out) = (dir.path().join("recipe.toml"), dir.path().join("out"));
+    let text = r#"
+training_data = "drawn people"
+ranges = "minmax"
+[[stages]]
+name = "one"
+config = "config.toml"
+set = ["steps=12", "evaluate.every=12"]
+[[stages]]
+name = "two"
+config = "config.toml"
+set = ["steps=6", "evaluate.every=6", "seed=4"]
+"#;
+    fs::write(&recipe, text).unwrap();
+    let again = |more: &[&str]| {
+        let args = ["reproduce", path(&recipe), "--out", path(&out), "--threads", "1"];
+        done(&[&args, more].concat())
+    };
+    let said = again(&["--minutes", "0"]);
+    assert!(said.contains("1/2 one") && said.contains("goes on") && !said.contains("2/2"), "{said}");
+    assert!(!out.join("int8.onnx").exists());
+    let said = again(&[]);
+    assert!(said.contains("finished after 12") && said.contains("finished after 6"), "{said}");
+    let start = fs::read_to_string(out.join("two/run.toml")).unwrap();
+    assert!(start.contains("one/best.safetensors"), "{start}");
+    let network = facelatch::embed::Network::load(&out.join("int8.onnx")).unwrap();
+    assert_eq!(network.contract().training_data, "drawn people");
+    let said = again(&[]);
+    assert!(said.matches("is finished").count() == 2 && said.contains("in place of"), "{said}");
+
+    for (wrong, says) in [
+        (text.replace("minmax", "least"), "ranges: "),
+        (text.replace("\"two\"", "\"one\""), "stages.1: \"one\""),
+        (text.replace("\"one\"", "\"../one\""), "stages.0: "),
+        (text.replace("steps=12", "step=12"), "--set step=12"),
+    ] {
+        fs::write(&recipe, wrong).unwrap();
+        let args = ["reproduce", path(&recipe), "--out", path(&dir.path().join("other"))];
+        let output = train(&args).args(["--minutes", "0"]).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains(says) && output.status.code() == Some(78), "{error}");
+    }
+}
+
+#[test]
 fn a_finished_run_is_not_overwritten_by_a_second() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

@@ -29,6 +29,10 @@ pub struct AboutArgs {
 }
 
 impl AboutArgs {
+    pub fn of(training_data: &str) -> Self {
+        Self { training_data: Some(training_data.to_owned()), metrics: None }
+    }
+
     pub fn read(&self) -> Result<About, Failure> {
         let metrics = match &self.metrics {
             None => "{}".to_owned(),

@@ -10,6 +10,7 @@ mod export;
 mod invent;
 mod pack;
 mod quantize;
+mod reproduce;
 mod synthetic;
 mod train;
 
@@ -99,6 +100,8 @@ enum Command {
     Train(train::Train),
     /// Go on with a run from its latest checkpoint.
     Resume(train::Resume),
+    /// Repeat how a network was made, from pictures to int8 file.
+    Reproduce(reproduce::Reproduce),
     /// The face detector: train, resume, evaluate, export, quantize.
     Detect(detect::Detect),
     /// Measure how well a network tells people apart, by LFW's protocol.
@@ -141,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
         Command::Train(command) => command.run(Embedding::load),
         Command::Resume(command) => command.run(Embedding::load),
+        Command::Reproduce(command) => command.run(),
         Command::Detect(command) => command.run(),
         Command::Evaluate(command) => command.run(),
         Command::Conditions(command) => command.run(),

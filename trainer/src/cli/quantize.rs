@@ -25,7 +25,7 @@ pub struct Quantize {
     images: usize,
     /// How ranges are chosen: minmax, percentile:P or mse.
     #[arg(long, default_value = "mse")]
-    method: Method,
+    pub method: Method,
     /// How the weights' scales are chosen.
     #[arg(long, value_enum, default_value_t)]
     weight_scale: WeightScale,
@@ -33,7 +33,7 @@ pub struct Quantize {
     #[arg(long)]
     no_bias_correction: bool,
     #[command(flatten)]
-    about: AboutArgs,
+    pub about: AboutArgs,
     #[command(flatten)]
     machine: Machine,
 }

@@ -7,7 +7,7 @@ use facelatch::config::read_toml;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -59,13 +59,13 @@ pub struct Machine {
 pub struct Stint {
     /// Minutes after which training ends with a checkpoint, as Ctrl-C would end it.
     #[arg(long, value_name = "N")]
-    minutes: Option<f64>,
+    pub minutes: Option<f64>,
     #[command(flatten)]
-    precision: Precision,
+    pub precision: Precision,
 }
 
 /// The kind of the activations.
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Copy, Default)]
 pub struct Precision {
     /// Activations in bfloat16: on a GPU half the memory and more speed.
     #[arg(long)]
@@ -89,7 +89,7 @@ impl Train {
     pub fn run<C: Config, T: Task>(&self, load: Load<C, T>) -> Outcome {
         let config = configured(&self.config, &self.set)?;
         let folder = RunFolder::new(&self.out).map_err(data)?;
-        go(folder, &self.out, config, &self.machine, &self.stint, load)
+        go(folder, &self.out, config, &self.machine, &self.stint, load).map(drop)
     }
 }
 
@@ -97,7 +97,7 @@ impl Resume {
     /// Goes on with what `load` makes of the run's configuration.
     pub fn run<C: Config, T: Task>(&self, load: Load<C, T>) -> Outcome {
         let (folder, config) = RunFolder::open(&self.run).map_err(data)?;
-        go(folder, &self.run, config, &self.machine, &self.stint, load)
+        go(folder, &self.run, config, &self.machine, &self.stint, load).map(drop)
     }
 }
 
@@ -151,7 +151,7 @@ fn change_one(root: &mut toml::Table, change: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs what a folder and a configuration say, to the end or to where it is stopped.
+/// Runs what a folder and a configuration say, to the end or to where it is stopped; whether that is its end.
 pub fn go<C: Config, T: Task>(
     folder: RunFolder,
     path: &Path,
@@ -159,21 +159,11 @@ pub fn go<C: Config, T: Task>(
     machine: &Machine,
     stint: &Stint,
     load: Load<C, T>,
-) -> Outcome {
+) -> Result<bool, Failure> {
     let start = Instant::now();
     let device = machine.prepare()?;
     log::info!("training on {}", engine::describe(device));
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    let handler = move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        log::info!("stopping after this step; once more to stop at once, without a checkpoint");
-    };
-    if let Err(e) = ctrlc::set_handler(handler) {
-        log::warn!("Ctrl-C will end the run without a checkpoint: {e}");
-    }
+    let stop = stopped();
     let budget = stint.minutes.map(|m| Duration::from_secs_f64(m.clamp(0.0, 1e6) * 60.0));
     let deadline = budget.map(|budget| start + budget);
     let options = Options { device, bf16: stint.precision.bf16, stop, deadline };
@@ -187,7 +177,27 @@ pub fn go<C: Config, T: Task>(
     } else {
         println!("stopped after {step} steps{best}: `facelatch-train resume {path}` goes on");
     }
-    Ok(())
+    Ok(summary.finished)
+}
+
+/// Whether somebody has asked for the end: by Ctrl-C, or by SIGTERM.
+fn stopped() -> Arc<AtomicBool> {
+    static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let listen = || {
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&stop);
+        let handler = move || {
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            log::info!("stopping after this step; once more to stop at once, without a checkpoint");
+        };
+        if let Err(e) = ctrlc::set_handler(handler) {
+            log::warn!("Ctrl-C will end the run without a checkpoint: {e}");
+        }
+        stop
+    };
+    Arc::clone(STOP.get_or_init(listen))
 }
 
 fn failure(error: TrainError) -> Failure {

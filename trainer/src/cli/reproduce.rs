@@ -1,0 +1,139 @@
+use super::{
+    Failure, Outcome,
+    export::AboutArgs,
+    quantize::Quantize,
+    train::{Machine, Precision, Stint, configured, go},
+};
+use crate::{
+    onnx::Method,
+    run::{Embedding, RunConfig, RunFolder},
+};
+use facelatch::config::read_toml;
+use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// Repeat how a network was made, from pictures to int8 file: stage after stage, each from the best weights of the
+/// one before.
+///
+/// What is finished is not done again: stopped anywhere, the same command goes on.
+#[derive(clap::Args)]
+pub struct Reproduce {
+    /// The stages, as trainer/recipes/embedding.toml has them for the network that ships.
+    recipe: PathBuf,
+    /// Folder of the stages' runs and of the file, `int8.onnx`.
+    #[arg(long, value_name = "FOLDER", default_value = "runs/reproduce")]
+    out: PathBuf,
+    #[command(flatten)]
+    machine: Machine,
+    /// Minutes after which training ends with a checkpoint, as Ctrl-C would end it.
+    #[arg(long, value_name = "N")]
+    minutes: Option<f64>,
+    #[command(flatten)]
+    precision: Precision,
+}
+
+/// The stages of a network and how it is quantized after the last.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    /// What it says of its training data.
+    training_data: String,
+    /// How the ranges of its activations are chosen.
+    ranges: String,
+    stages: Vec<Stage>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stage {
+    /// Its folder.
+    name: String,
+    /// Its configuration, beside the recipe.
+    config: PathBuf,
+    /// Keys that differ, as `train --set` takes them.
+    #[serde(default)]
+    set: Vec<String>,
+}
+
+impl Reproduce {
+    pub fn run(self) -> Outcome {
+        let (recipe, method) = read(&self.recipe)?;
+        let begun = Instant::now();
+        let (of, mut best) = (recipe.stages.len(), None);
+        for (n, stage) in (1..).zip(&recipe.stages) {
+            let run = self.out.join(&stage.name);
+            println!("{n}/{of} {}", stage.name);
+            let left = self.minutes.map(|all| all - begun.elapsed().as_secs_f64() / 60.0);
+            if !self.finish(stage, &run, best.as_deref(), left)? {
+                println!("the same `facelatch-train reproduce` goes on");
+                return Ok(());
+            }
+            best = RunFolder::open::<RunConfig>(&run)
+                .map(|(run, _)| Some(run.best()))
+                .map_err(super::data)?;
+        }
+        let last = self.out.join(&recipe.stages[of - 1].name);
+        let int8 = self.out.join("int8.onnx");
+        let about = AboutArgs::of(&recipe.training_data);
+        Quantize { method, about, ..Quantize::new(&last, &int8, self.machine) }.run()?;
+        println!(
+            "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
+            int8.display()
+        );
+        Ok(())
+    }
+
+    /// Brings one stage to its end; whether it came there.
+    fn finish(
+        &self,
+        stage: &Stage,
+        run: &Path,
+        start: Option<&Path>,
+        minutes: Option<f64>,
+    ) -> Result<bool, Failure> {
+        let (folder, config) = match run.join("run.toml").exists() {
+            true => RunFolder::open(run).map_err(super::data)?,
+            false => (RunFolder::new(run).map_err(super::data)?, self.configured(stage, start)?),
+        };
+        let latest = folder.latest().map_err(super::data)?;
+        if latest.is_some_and(|latest| latest.step >= config.steps) && folder.best().exists() {
+            println!("is finished: {}", run.display());
+            return Ok(true);
+        }
+        let stint = Stint { minutes, precision: self.precision };
+        go(folder, run, config, &self.machine, &stint, Embedding::load)
+    }
+
+    fn configured(&self, stage: &Stage, start: Option<&Path>) -> Result<RunConfig, Failure> {
+        let file = self.recipe.with_file_name(&stage.config);
+        let start = start.map(|best| format!("start={:?}", best.display().to_string()));
+        let set: Vec<_> = stage.set.iter().cloned().chain(start).collect();
+        configured(&file, &set)
+    }
+}
+
+fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::input(path, &e))?;
+    let bad = |why: String| super::config(format!("{}: {why}", path.display()));
+    let recipe: Recipe = read_toml(&text).map_err(bad)?;
+    let method = recipe.ranges.parse().map_err(|why| bad(format!("ranges: {why}")))?;
+    if recipe.stages.is_empty() {
+        return Err(bad("no stage is in it; write a table [[stages]] for each".to_owned()));
+    }
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+            && name != ".."
+    };
+    for (i, Stage { name, .. }) in recipe.stages.iter().enumerate() {
+        if !is_name(name) || recipe.stages[..i].iter().any(|before| before.name == *name) {
+            return Err(bad(format!(
+                "stages.{i}: {name:?} cannot be its folder; choose letters, digits, - and _, a name for each"
+            )));
+        }
+    }
+    Ok((recipe, method))
+}
