@@ -78,7 +78,9 @@ impl Reproduce {
         let last = self.out.join(&recipe.stages[of - 1].name);
         let int8 = self.out.join("int8.onnx");
         let about = AboutArgs::of(&recipe.training_data);
-        Quantize { method, about, ..Quantize::new(&last, &int8, self.machine) }.run()?;
+        let mut quantize = Quantize::new(&last, &int8, self.machine);
+        (quantize.method, quantize.about) = (method, about);
+        quantize.run()?;
         println!(
             "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
             int8.display()
