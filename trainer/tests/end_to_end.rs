@@ -346,8 +346,9 @@ set = ["steps=6", "evaluate.every=6", "seed=4"]
         (text.replace("steps=12", "step=12"), "--set step=12"),
     ] {
         fs::write(&recipe, wrong).unwrap();
-        let args = ["reproduce", path(&recipe), "--out", path(&dir.path().join("other"))];
-        let output = train(&args).args(["--minutes", "0"]).output().unwrap();
+        let other = dir.path().join("other");
+        let args = ["reproduce", path(&recipe), "--out", path(&other), "--minutes", "0"];
+        let output = run(&args);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(error.contains(says) && output.status.code() == Some(78), "{error}");
     }
