@@ -328,7 +328,10 @@ set = ["steps=6", "evaluate.every=6", "seed=4"]
         done(&[&args, more].concat())
     };
     let said = again(&["--minutes", "0"]);
-    assert!(said.contains("1/2 one") && said.contains("goes on") && !said.contains("2/2"), "{said}");
+    assert!(
+        said.contains("1/2 one") && said.contains("goes on") && !said.contains("2/2"),
+        "{said}"
+    );
     assert!(!out.join("int8.onnx").exists());
     let said = again(&[]);
     assert!(said.contains("finished after 12") && said.contains("finished after 6"), "{said}");
