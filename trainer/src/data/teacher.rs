@@ -192,18 +192,23 @@ fn f32_of(half: u16) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::data::dataset::tests::{Scratch, load};
     use safetensors::tensor::TensorView;
 
     const HALF_OF_ONE: u16 = 0x3c00;
 
-    fn unit(axis: usize) -> [u16; DIM] {
+    pub fn unit(axis: usize) -> [u16; DIM] {
         std::array::from_fn(|d| if d == axis { HALF_OF_ONE } else { 0 })
     }
 
-    fn write(dir: &Path, source: &str, rows: &[(&str, [u16; DIM], [u16; DIM])], shape: [usize; 3]) {
+    pub fn write(
+        dir: &Path,
+        source: &str,
+        rows: &[(&str, [u16; DIM], [u16; DIM])],
+        shape: [usize; 3],
+    ) {
         let values = rows.iter().flat_map(|(_, a, b)| a.iter().chain(b));
         let bytes: Vec<u8> = values.flat_map(|v| v.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F16, shape.to_vec(), &bytes).unwrap();

@@ -105,14 +105,7 @@ impl Target {
         // In bfloat16 the teacher gives what it gives in f32 but for a cosine of 0.9994 on real crops.
         let Some(table) = &self.table else { return Some(self.teacher.as_ref()?.embed(images)) };
         let device = images.device();
-        let mut rows = vec![[0.0; 128]; batch.images.len()];
-        let mut asked = Vec::new();
-        for (n, row) in rows.iter_mut().enumerate() {
-            match table.get(batch.images[n] as usize, batch.mirrored[n]) {
-                Some(known) if !batch.blended[n] => *row = *known,
-                _ => asked.push(n as i64),
-            }
-        }
+        let (rows, asked) = known(table, batch);
         let rows = send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), device);
         if asked.is_empty() {
             return Some(rows);
@@ -122,6 +115,19 @@ impl Target {
         let asked = send(&Tensor::from_slice(&asked), device);
         Some(rows.index_copy(0, &asked, &teacher.embed(&images.index_select(0, &asked))))
     }
+}
+
+/// The table's row of each view of a batch, and the views that it has none of: their rows are zeros.
+fn known(table: &TeacherTable, batch: &Batch) -> (Vec<[f32; 128]>, Vec<i64>) {
+    let mut rows = vec![[0.0; 128]; batch.images.len()];
+    let mut none = Vec::new();
+    for (n, row) in rows.iter_mut().enumerate() {
+        match table.get(batch.images[n] as usize, batch.mirrored[n]) {
+            Some(known) if !batch.blended[n] => *row = *known,
+            _ => none.push(n as i64),
+        }
+    }
+    (rows, none)
 }
 
 /// The teacher's embeddings of every training picture as it is, [R, 128]: without a table they are
@@ -156,4 +162,44 @@ pub fn load_teacher(path: &Path, device: Device) -> Result<Teacher, Box<dyn Erro
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let named = super::tensors(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(Teacher::new(&named, device).map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{
+        dataset::tests::{Scratch, load},
+        teacher::tests::{unit, write},
+    };
+    use std::time::Duration;
+
+    #[test]
+    fn a_blend_and_a_picture_without_a_row_are_the_teachers_and_all_else_has_its_row() {
+        let scratch = Scratch::new(&["train/a/1", "train/a/2", "unlabelled/3"]);
+        let dataset = load(&[scratch.source("s")]);
+        let tables = tempfile::tempdir().unwrap();
+        let rows = [("train/a/1.png", unit(0), unit(1)), ("unlabelled/3.png", unit(2), unit(3))];
+        write(tables.path(), "s", &rows, [2, 2, 128]);
+        let table = TeacherTable::load(tables.path(), &dataset).unwrap();
+        let rowless = |i: &usize| table.get(*i, false).is_none();
+        let without = (0..3).find(rowless).unwrap() as u32;
+        let [one, other] = [0, 2].map(|axis| {
+            (0..3).find(|i| table.get(*i, false).is_some_and(|row| row[axis] == 1.0)).unwrap()
+                as u32
+        });
+        let batch = Batch {
+            step: 0,
+            pixels: Vec::new(),
+            size: 0,
+            labels: Vec::new(),
+            images: vec![one, one, other, without, other],
+            mirrored: vec![false, true, true, false, false],
+            blended: vec![false, false, false, false, true],
+            waited: Duration::ZERO,
+        };
+        let (rows, none) = known(&table, &batch);
+        let axes: Vec<_> = rows.iter().map(|row| row.iter().position(|v| *v != 0.0)).collect();
+        assert_eq!(axes, [Some(0), Some(1), Some(3), None, None]);
+        assert_eq!(none, [3, 4]);
+    }
 }
