@@ -4,25 +4,28 @@
 mod house;
 
 use facelatch::{
-    camera::CameraError,
+    camera::{CameraError, Frame, FrameSource},
     config::Config,
+    decision::Millis,
     detect::Decoder,
-    door::{SimLock, SimTimeline},
+    door::{DoorError, InputEvent, InputKind, InputRole, Inputs, SimInputs, SimLock, SimTimeline},
     model::Pool,
     pipeline::Recogniser,
-    service::{Clock, Daemon, Eyes, House as Household, Keeper},
+    service::{Clock, Daemon, DaemonError, Eyes, House as Household, Keeper, News, Sight},
 };
 use house::{House, repository};
+use image::RgbImage;
 use rustix::process::Signal;
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     os::unix::net::UnixDatagram,
     path::PathBuf,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::channel,
     },
     thread,
     time::{Duration, Instant},
@@ -241,33 +244,162 @@ fn the_daemon_takes_no_more_memory_than_a_small_board_can_spare() {
 
 #[test]
 fn a_camera_that_is_not_there_is_no_hang_to_the_watchdog() {
-    let folder = tempfile::tempdir().unwrap();
-    let config = Config::default();
-    let recogniser = Recogniser::load(
-        &repository("models/detector-int8.onnx"),
-        &repository("models/embedding-int8.onnx"),
-        Decoder::default(),
-        config.quality,
-        &Arc::new(Pool::new(1)),
-    )
-    .unwrap();
-    let (clock, stop) = (Clock::new(), Arc::new(AtomicBool::new(false)));
-    let lock = Box::new(SimLock::new(SimTimeline::default()));
-    let saved = folder.path().join("lockout.json");
-    let (house, now) = (Household::default(), clock.now());
-    let keeper =
-        Keeper::new(config.policy(), lock, house, None, clock.clone(), saved, now).unwrap();
-    let absent = || {
-        let device = PathBuf::from("/dev/video7");
-        let source = std::io::ErrorKind::NotFound.into();
-        Err(CameraError::Device { device, doing: "opening it", source })
-    };
+    let (daemon, stop) = unwatched();
     let mut told = Vec::new();
-    let daemon = Daemon::new(keeper, clock, Arc::clone(&stop));
-    let ended = daemon.run(absent, recogniser, None, &mut |_, _, _| {}, &mut |eyes, _| {
+    let ended = daemon.run(absent, sight, None, &mut |_, _, _| {}, &mut |eyes, _| {
         told.push(eyes);
         stop.store(told.len() == 2, Ordering::Relaxed);
     });
     ended.unwrap();
     assert_eq!(told, [Eyes::Blind, Eyes::Blind]);
+}
+
+/// A daemon of this process with a simulated strike and no log; the flag stops it.
+fn unwatched() -> (Daemon, Arc<AtomicBool>) {
+    let (clock, stop) = (Clock::new(), Arc::new(AtomicBool::new(false)));
+    let lock = Box::new(SimLock::new(SimTimeline::default()));
+    // Nothing is missed here, and so nothing saved.
+    let saved = PathBuf::from("/nowhere/lockout.json");
+    let (policy, house, now) = (Config::default().policy(), Household::default(), clock.now());
+    let keeper = Keeper::new(policy, lock, house, None, clock.clone(), saved, now).unwrap();
+    (Daemon::new(keeper, clock, Arc::clone(&stop)), stop)
+}
+
+fn sight() -> Result<Sight, DaemonError> {
+    let recogniser = Recogniser::load(
+        &repository("models/detector-int8.onnx"),
+        &repository("models/embedding-int8.onnx"),
+        Decoder::default(),
+        Config::default().quality,
+        &Arc::new(Pool::new(1)),
+    )?;
+    let reload = || Err("there is no gallery".to_owned());
+    Ok(Sight { recogniser, house: Household::default(), reload: Box::new(reload) })
+}
+
+fn absent() -> Result<Box<dyn FrameSource>, CameraError> {
+    let device = PathBuf::from("/dev/video7");
+    let source = std::io::ErrorKind::NotFound.into();
+    Err(CameraError::Device { device, doing: "opening it", source })
+}
+
+/// A camera that has the next frame as soon as it is asked.
+struct Torrent(Arc<AtomicU64>);
+
+impl FrameSource for Torrent {
+    fn next(&mut self) -> Result<Frame, CameraError> {
+        let sequence = self.0.fetch_add(1, Ordering::Relaxed);
+        let at = Duration::from_millis(sequence);
+        Ok(Frame { pixels: RgbImage::new(64, 48), at, sequence })
+    }
+
+    fn describe(&self) -> String {
+        "a torrent".to_owned()
+    }
+}
+
+#[test]
+fn eyes_that_are_faster_than_the_decisions_wait_for_them() {
+    let (daemon, stop) = unwatched();
+    let given = Arc::new(AtomicU64::new(0));
+    let torrent = Torrent(Arc::clone(&given));
+    let mut torrent = Some(torrent);
+    let source = move || Ok(Box::new(torrent.take().unwrap()) as Box<dyn FrameSource>);
+    let (mut decided, mut most) = (0, 0);
+    let ended = daemon.run(source, sight, None, &mut |_, _, _| {}, &mut |_, _| {
+        // As on a disk that is slow.
+        thread::sleep(Duration::from_millis(if decided < 20 { 200 } else { 0 }));
+        decided += 1;
+        most = most.max(given.load(Ordering::Relaxed) - decided);
+        stop.store(decided == 40, Ordering::Relaxed);
+    });
+    ended.unwrap();
+    println!("{most} looks ahead at most");
+    // Two messages a look, and 32 that wait at most.
+    assert!(most <= 18, "{most} looks ahead");
+}
+
+#[test]
+fn the_exit_button_works_before_the_networks_are_there() {
+    let (daemon, stop) = unwatched();
+    let (inputs, panel) = SimInputs::new(&[InputRole::RequestToExit]);
+    panel.set(InputKind::RequestToExit { pressed: true });
+    let (let_out, is_out) = channel();
+    let prepare = move || {
+        is_out.recv_timeout(Duration::from_secs(30)).map_err(|_| DaemonError::Thread("waits"))?;
+        sight()
+    };
+    let mut told = Vec::new();
+    let ended = daemon.run(
+        absent,
+        prepare,
+        Some(Box::new(inputs)),
+        &mut |_, news, _| {
+            if news.contains(&News::Unlocked) {
+                let_out.send(()).unwrap();
+            }
+        },
+        &mut |eyes, _| {
+            told.push(eyes);
+            stop.store(true, Ordering::Relaxed);
+        },
+    );
+    ended.unwrap();
+    assert_eq!(told, [Eyes::Blind], "ready once the networks are there, and no sooner");
+}
+
+#[test]
+fn while_the_networks_are_read_commands_are_heard_and_a_bad_one_ends_it_all_the_same() {
+    let mut house = House::new();
+    let detector = house.folder.path().join("detector.onnx");
+    assert!(Command::new("mkfifo").arg(&detector).status().unwrap().success());
+    let shipped = repository("models/detector-int8.onnx").display().to_string();
+    house.edit(&shipped, &detector.display().to_string());
+    let systemd = UnixDatagram::bind(house.notify_socket()).unwrap();
+    systemd.set_nonblocking(true).unwrap();
+    house.start();
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !house.output(&["unlock", "--reason", "a test"]).status.success() {
+        assert!(Instant::now() < patience, "{}", house.log());
+        thread::sleep(Duration::from_millis(50));
+    }
+    house.wait_for("strike released");
+    assert!(house.done(&["status"]).contains("networks are being prepared"));
+    house.signal(Signal::HUP);
+    house.wait_for("the gallery is read once the networks are prepared");
+    let told = systemd.recv(&mut [0; 512]);
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::WouldBlock, "it is not ready");
+    fs::write(&detector, "no network").unwrap();
+    let ended = house.daemon.take().unwrap().wait().unwrap();
+    assert_eq!(ended.code(), Some(65), "{}", house.log());
+    assert!(house.log().contains("not a network that can run here"), "{}", house.log());
+}
+
+/// Others go on, so that nothing but the panic itself could tell.
+#[test]
+fn a_thread_that_panics_ends_the_daemon() {
+    struct Panics;
+    impl Inputs for Panics {
+        fn poll(&mut self, _: Duration) -> Result<Option<InputEvent>, DoorError> {
+            panic!("as the test wants")
+        }
+    }
+    let blind = || {
+        thread::sleep(Duration::from_secs(60));
+        sight()
+    };
+    let (at_rest, _panel) = SimInputs::new(&[InputRole::RequestToExit]);
+    let (daemon, _) = unwatched();
+    let nobody = &mut |_: Millis, _: &[News], _: &Household| {};
+    let ended = daemon.run(
+        absent,
+        || -> Result<Sight, DaemonError> { panic!("as the test wants") },
+        Some(Box::new(at_rest)),
+        nobody,
+        &mut |_, _| {},
+    );
+    assert!(matches!(ended, Err(DaemonError::Thread("looks"))), "{ended:?}");
+    let (daemon, _) = unwatched();
+    let ended = daemon.run(absent, blind, Some(Box::new(Panics)), nobody, &mut |_, _| {});
+    assert!(matches!(ended, Err(DaemonError::Thread("feels the inputs"))), "{ended:?}");
 }

@@ -47,6 +47,9 @@ pub fn status(args: &Status) -> Result<(), Failure> {
     say!("lockdown   {}", yes(status.lockdown))?;
     say!("alarms     {alarms}")?;
     say!("recorded   {}", yes(status.audit_writable))?;
+    if status.preparing {
+        return say!("people     unknown yet: the networks are being prepared");
+    }
     say!("people     {}", status.people)
 }
 

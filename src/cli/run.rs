@@ -11,8 +11,8 @@ use crate::{
     files::give_to_owner_of,
     pipeline::Recogniser,
     service::{
-        Clock, Daemon, Eyes, House, Keeper, News, Rules, Status, audit::AuditLog, audit_limits,
-        hang_up_on_signal, socket_path, stop_on_signals,
+        Clock, Daemon, Eyes, House, Keeper, News, Rules, Sight, Status, audit::AuditLog,
+        audit_limits, hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
 use std::{fs, io::ErrorKind, path::PathBuf, time::Duration};
@@ -36,21 +36,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let hangup = hang_up_on_signal()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let _alone = alone(&config)?;
-    let recogniser = household::recogniser(&config)?;
-    check_network(&config, &recogniser)?;
-    let model = household::model_hash(recogniser.network().contract())?;
-    let gallery = household::gallery(&config, model, true)?;
-    let house = House::of(&gallery)?;
-    // Nobody else can change the gallery while it is open, and the daemon has what it needs.
-    drop(gallery);
     let clock = Clock::new();
-    log_what_holds(&config, &house);
+    log_what_holds(&config);
     let audit = audit(&config, &clock);
     let saved = config.state.folder.join("lockout.json");
     let keeper = Keeper::new(
         config.policy(),
         Box::new(lock),
-        house,
+        House::default(),
         audit,
         clock.clone(),
         saved,
@@ -70,15 +63,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut rules = Reread { path: args.config.path().to_owned(), config: config.clone() };
     let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
     let mut systemd = Systemd::default();
-    let daemon =
-        Daemon::new(keeper, clock, stop).controlled(socket_path(&config.state.folder), move || {
-            let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
-            House::of(&gallery).map_err(|e| e.to_string())
-        });
-    let daemon = daemon.reconfigured(hangup, move || rules.read());
+    let daemon = Daemon::new(keeper, clock, stop)
+        .controlled(socket_path(&config.state.folder))
+        .reconfigured(hangup, move || rules.read());
     daemon.run(
         move || source.open(&wanted, Pace::Real),
-        recogniser,
+        move || sight(config),
         inputs,
         &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
         &mut |eyes, status| systemd.alive(eyes, status),
@@ -87,13 +77,27 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Held while this daemon runs: a second one would take the first one's socket, and open unrecorded.
+/// Networks and household, which take seconds on a board; the exit button works meanwhile.
+fn sight(config: Config) -> Result<Sight, Failure> {
+    let recogniser = household::recogniser(&config)?;
+    check_network(&config, &recogniser)?;
+    let model = household::model_hash(recogniser.network().contract())?;
+    // Open no longer than it takes to read: nobody else can change a gallery that is open.
+    let house = House::of(&household::gallery(&config, model, true)?)?;
+    log::info!("{} people enrolled", house.matcher().len());
+    let reload = move || {
+        let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
+        House::of(&gallery).map_err(|e| e.to_string())
+    };
+    Ok(Sight { recogniser, house, reload: Box::new(reload) })
+}
+
+/// Held while this daemon runs: a second one would take the first one's socket, and open unrecorded. It is the
+/// folder itself that is locked, which a full and a read-only disk let it.
 fn alone(config: &Config) -> Result<fs::File, Failure> {
-    let path = config.state.folder.join("run.lock");
-    let held = fs::File::create(&path).and_then(|file| {
-        give_to_owner_of(&config.state.folder, &file)?;
-        file.try_lock().map(|()| file).map_err(std::io::Error::from)
-    });
+    let path = &config.state.folder;
+    let held = fs::File::open(path)
+        .and_then(|folder| folder.try_lock().map(|()| folder).map_err(std::io::Error::from));
     held.map_err(|e| match e.kind() {
         ErrorKind::WouldBlock => Failure::new(
             code::UNAVAILABLE,
@@ -178,8 +182,7 @@ fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
     }
 }
 
-fn log_what_holds(config: &Config, house: &House) {
-    log::info!("{} people enrolled", house.matcher().len());
+fn log_what_holds(config: &Config) {
     log_rules(config);
     config.lacks().iter().for_each(|lack| log::error!("{lack}"));
     log::warn!(
@@ -276,6 +279,7 @@ mod tests {
             alarms: vec![],
             audit_writable: true,
             people: 2,
+            preparing: false,
         };
         assert_eq!(standing(Eyes::Open, &calm), "watching the door");
         let trouble = Status {

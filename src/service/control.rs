@@ -103,6 +103,9 @@ pub struct Status {
     pub audit_writable: bool,
     /// How many people can be recognised.
     pub people: usize,
+    /// The networks are being prepared: nobody can be recognised yet.
+    #[serde(default)]
+    pub preparing: bool,
 }
 
 /// A request, who asks, and where the answer goes.

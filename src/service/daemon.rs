@@ -1,5 +1,6 @@
 use super::{
     Clock, House, Keeper, News, Peek,
+    clock::{HEARTBEAT, Telling},
     control::{Answer, Asked, Request, Status, listen},
 };
 use crate::{
@@ -23,12 +24,30 @@ use std::{
 };
 
 /// What the threads tell the one that decides.
-enum Message {
+enum Message<E> {
     Event(Event, Millis),
+    /// The networks are there, and whom they may know.
+    Prepared(House, Reload),
     /// The eyes looked: the sign of life that the watchdog waits for.
     Looked(Eyes),
-    Failed(DaemonError),
+    Failed(E),
     Asked(Asked),
+}
+
+/// A thread's way to the one that decides. Should the thread panic, that one hears of it: the others hold
+/// senders as well, and a door with a dead button would go unnoticed.
+struct Reports<E: From<DaemonError>> {
+    sender: SyncSender<Message<E>>,
+    /// What the thread does.
+    does: &'static str,
+}
+
+impl<E: From<DaemonError>> Drop for Reports<E> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.sender.send(Message::Failed(DaemonError::Thread(self.does).into()));
+        }
+    }
 }
 
 /// Why the daemon ends.
@@ -60,8 +79,15 @@ pub enum Eyes {
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
 const QUEUE: usize = 32;
 
-/// The longest that nothing is told: the clock's minute must be.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+/// What the eyes need, prepared while the inputs and commands work already.
+pub struct Sight {
+    /// Both networks.
+    pub recogniser: Recogniser,
+    /// Whom they may know.
+    pub house: House,
+    /// Reads the household anew; why it cannot be read otherwise.
+    pub reload: Reload,
+}
 
 /// The live loop: one thread looks, one feels the inputs, and this one decides.
 pub struct Daemon {
@@ -70,7 +96,10 @@ pub struct Daemon {
     matcher: Arc<RwLock<Arc<Matcher>>>,
     stop: Arc<AtomicBool>,
     control: Option<PathBuf>,
-    reload: Reload,
+    /// `None` while the networks are being prepared.
+    reload: Option<Reload>,
+    /// Somebody was enrolled or changed meanwhile.
+    is_stale: bool,
     hangup: Arc<AtomicBool>,
     reconfigure: Reconfigure,
     /// What the eyes are to take over before their next look.
@@ -92,14 +121,13 @@ pub struct Rules {
 /// Reads the configuration anew; why it cannot be used otherwise.
 type Reconfigure = Box<dyn FnMut() -> Result<Rules, String>>;
 
-/// Reads the household anew.
-type Reload = Box<dyn FnMut() -> Result<House, String>>;
+/// Reads the household anew; why it cannot be read otherwise.
+pub type Reload = Box<dyn FnMut() -> Result<House, String> + Send>;
 
 impl Daemon {
     /// A daemon over a keeper that has locked the strike already.
     pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
         let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
-        let nothing = || Err("this daemon has no gallery to read".to_owned());
         let unchanged = || Err("this daemon has no configuration to read".to_owned());
         Self {
             keeper,
@@ -107,7 +135,8 @@ impl Daemon {
             matcher,
             stop,
             control: None,
-            reload: Box::new(nothing),
+            reload: None,
+            is_stale: false,
             hangup: Arc::default(),
             reconfigure: Box::new(unchanged),
             sight: Arc::default(),
@@ -125,34 +154,32 @@ impl Daemon {
         Self { hangup, reconfigure: Box::new(reconfigure), ..self }
     }
 
-    /// Also listens for requests at `socket`, and reads the household anew by `reload` when asked to.
-    pub fn controlled(
-        self,
-        socket: PathBuf,
-        reload: impl FnMut() -> Result<House, String> + 'static,
-    ) -> Self {
-        Self { control: Some(socket), reload: Box::new(reload), ..self }
+    /// Also listens for requests at `socket`.
+    pub fn controlled(self, socket: PathBuf) -> Self {
+        Self { control: Some(socket), ..self }
     }
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
-    /// `tell` hears what happens in which household, and `alive` each time the
+    /// Inputs and commands work from the start; `prepare` may take its time on the eyes' thread, and its error
+    /// is that of the daemon. `tell` hears what happens in which household, and `alive` each time the
     /// eyes looked, every ten seconds or so while there is no camera.
     ///
     /// # Errors
-    /// [`DaemonError`].
-    pub fn run<F>(
+    /// [`DaemonError`], or what `prepare` says.
+    pub fn run<F, P, E>(
         mut self,
         cameras: F,
-        recogniser: Recogniser,
+        prepare: P,
         inputs: Option<Box<dyn Inputs>>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(Eyes, &Status),
-    ) -> Result<(), DaemonError>
+    ) -> Result<(), E>
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
+        P: FnOnce() -> Result<Sight, E> + Send + 'static,
+        E: From<DaemonError> + Send + 'static,
     {
         let (sender, receiver) = sync_channel(QUEUE);
-        self.start_eyes(cameras, recogniser, sender.clone());
         if let Some(inputs) = inputs {
             self.start_inputs(inputs, sender.clone());
         }
@@ -166,38 +193,41 @@ impl Daemon {
                 );
             }
         }
-        drop(sender);
+        self.start_eyes(cameras, prepare, sender);
         let ended = self.decide(&receiver, tell, alive);
         self.stop.store(true, Ordering::Relaxed);
         let locked = self.keeper.lock();
-        ended.and(locked.map_err(DaemonError::from))
+        ended.and(locked.map_err(|e| DaemonError::from(e).into()))
     }
 
-    fn decide(
+    fn decide<E: From<DaemonError>>(
         &mut self,
-        receiver: &Receiver<Message>,
+        receiver: &Receiver<Message<E>>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(Eyes, &Status),
-    ) -> Result<(), DaemonError> {
-        let mut told_time = None;
+    ) -> Result<(), E> {
+        let mut time = Telling::default();
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
             if self.hangup.swap(false, Ordering::Relaxed) {
                 self.take_over_rules(now);
             }
-            if told_time.is_none_or(|at| now.since(at) >= HEARTBEAT) {
-                self.keeper.tell(Event::Clock(self.clock.local()), now);
+            let local = self.clock.local();
+            if time.is_due(local, now) {
+                self.keeper.tell(Event::Clock(local), now);
                 self.keeper.try_again(now);
-                told_time = Some(now);
             }
             let until = self.keeper.deadline().map_or(HEARTBEAT, |due| due.since(now));
             match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
                 Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
+                Ok(Message::Prepared(house, reload)) => self.take_over_sight(house, reload),
                 Ok(Message::Looked(eyes)) => alive(eyes, &self.keeper.status()),
                 Ok(Message::Asked(asked)) => self.answer(asked),
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
-                Err(RecvTimeoutError::Disconnected) => return Err(DaemonError::Thread("looks")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(DaemonError::Thread("looks").into());
+                }
             }
             let news = self.keeper.news();
             if !news.is_empty() {
@@ -234,7 +264,8 @@ impl Daemon {
             // Frames are lent without asking here.
             Request::Frame => (false, "no frame".to_owned()),
         };
-        let status = Some(self.keeper.status());
+        let preparing = self.reload.is_none();
+        let status = Some(Status { preparing, ..self.keeper.status() });
         // Whoever asked may have gone.
         let _ = answer.try_send(Answer { done, text, status, frame: None });
     }
@@ -252,31 +283,64 @@ impl Daemon {
             Err(why) => log::error!("{why}; the configuration stays as it was"),
         }
         match self.reload_house() {
-            (true, people) => log::info!("the gallery was read again: {people}"),
+            (true, how) => log::info!("{how}"),
             (false, why) => log::error!("{why}; the household stays as it was"),
         }
     }
 
+    fn take_over_sight(&mut self, house: House, reload: Reload) {
+        self.set_house(house);
+        self.reload = Some(reload);
+        if std::mem::take(&mut self.is_stale)
+            && let (false, why) = self.reload_house()
+        {
+            log::error!("{why}; the household stays as it was");
+        }
+    }
+
     fn reload_house(&mut self) -> (bool, String) {
-        match (self.reload)() {
+        let Some(reload) = &mut self.reload else {
+            self.is_stale = true;
+            return (true, "the gallery is read once the networks are prepared".to_owned());
+        };
+        match reload() {
             Ok(house) => {
-                let matcher = Arc::clone(house.matcher());
-                *self.matcher.write().unwrap_or_else(|e| e.into_inner()) = matcher;
-                self.keeper.set_house(house);
-                (true, format!("{} people", self.keeper.status().people))
+                self.set_house(house);
+                let people = self.keeper.status().people;
+                (true, format!("the gallery was read again: {people} people"))
             }
             Err(why) => (false, why),
         }
     }
 
-    fn start_eyes<F>(&self, cameras: F, mut recogniser: Recogniser, sender: SyncSender<Message>)
+    fn set_house(&mut self, house: House) {
+        let matcher = Arc::clone(house.matcher());
+        *self.matcher.write().unwrap_or_else(|e| e.into_inner()) = matcher;
+        self.keeper.set_house(house);
+    }
+
+    fn start_eyes<F, P, E>(&self, cameras: F, prepare: P, sender: SyncSender<Message<E>>)
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
+        P: FnOnce() -> Result<Sight, E> + Send + 'static,
+        E: From<DaemonError> + Send + 'static,
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
         let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
         let mut lending = Lending { peek: self.peek.clone(), lent: false };
         thread::spawn(move || {
+            let reports = Reports { sender, does: "looks" };
+            let sender = &reports.sender;
+            let Sight { mut recogniser, house, reload } = match prepare() {
+                Ok(prepared) => prepared,
+                Err(error) => {
+                    let _ = sender.send(Message::Failed(error));
+                    return;
+                }
+            };
+            // Before the first look: nobody's face is a stranger's for want of the household.
+            *matcher.write().unwrap_or_else(|e| e.into_inner()) = Arc::clone(house.matcher());
+            let _ = sender.send(Message::Prepared(house, reload));
             let mut camera = Reopening::new(cameras);
             while !stop.load(Ordering::Relaxed) {
                 let adjusted = sight.lock().unwrap_or_else(|e| e.into_inner()).take();
@@ -284,18 +348,22 @@ impl Daemon {
                     recogniser.adjust(decoder, limits);
                 }
                 let looked =
-                    look(&mut camera, &mut recogniser, &matcher, &mut lending, &clock, &sender);
+                    look(&mut camera, &mut recogniser, &matcher, &mut lending, &clock, sender);
                 if let Err(error) = looked {
-                    let _ = sender.send(Message::Failed(error));
+                    let _ = sender.send(Message::Failed(error.into()));
                     return;
                 }
             }
         });
     }
 
-    fn start_inputs(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message>) {
+    fn start_inputs<E>(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message<E>>)
+    where
+        E: From<DaemonError> + Send + 'static,
+    {
         let (stop, clock) = (Arc::clone(&self.stop), self.clock.clone());
         thread::spawn(move || {
+            let reports = Reports { sender, does: "feels the inputs" };
             let mut button_known = false;
             while !stop.load(Ordering::Relaxed) {
                 let message = match inputs.poll(Duration::from_millis(200)) {
@@ -309,10 +377,10 @@ impl Daemon {
                     Ok(Some(InputEvent { kind, .. })) => {
                         Message::Event(event_of(kind), clock.now())
                     }
-                    Err(e) => Message::Failed(e.into()),
+                    Err(e) => Message::Failed(DaemonError::from(e).into()),
                 };
                 let failed = matches!(message, Message::Failed(_));
-                if sender.send(message).is_err() || failed {
+                if reports.sender.send(message).is_err() || failed {
                     return;
                 }
             }
@@ -356,13 +424,13 @@ pub fn event_of(kind: InputKind) -> Event {
 }
 
 /// One frame, or one wait for the camera to come back.
-fn look<F>(
+fn look<F, E>(
     camera: &mut Reopening<F>,
     recogniser: &mut Recogniser,
     matcher: &RwLock<Arc<Matcher>>,
     lending: &mut Lending,
     clock: &Clock,
-    sender: &SyncSender<Message>,
+    sender: &SyncSender<Message<E>>,
 ) -> Result<(), DaemonError>
 where
     F: FnMut() -> Result<Box<dyn FrameSource>, CameraError>,
@@ -400,7 +468,7 @@ where
 }
 
 /// A camera that is not there is no hang: the watchdog hears of it, and restarts nothing.
-fn wait(time: Duration, sender: &SyncSender<Message>) -> Result<(), DaemonError> {
+fn wait<E>(time: Duration, sender: &SyncSender<Message<E>>) -> Result<(), DaemonError> {
     let _ = sender.send(Message::Looked(Eyes::Blind));
     thread::sleep(time);
     Ok(())

@@ -157,6 +157,7 @@ impl Keeper {
             alarms: self.alarms.iter().map(|kind| entry::snake(&format!("{kind:?}"))).collect(),
             audit_writable: self.recording,
             people: self.house.matcher().len(),
+            preparing: false,
         }
     }
 

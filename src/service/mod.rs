@@ -13,7 +13,9 @@ mod timetable;
 
 pub use clock::{Clock, wall};
 pub use control::{Answer, FrameHead, Request, Status, ask, socket_path};
-pub use daemon::{Daemon, DaemonError, Eyes, Rules, event_of, hang_up_on_signal, stop_on_signals};
+pub use daemon::{
+    Daemon, DaemonError, Eyes, Reload, Rules, Sight, event_of, hang_up_on_signal, stop_on_signals,
+};
 pub use entry::KINDS;
 pub use house::House;
 pub use keeper::{Keeper, News};
