@@ -13,14 +13,14 @@ use facelatch::{
     pipeline::Recogniser,
     service::{Clock, Daemon, DaemonError, Eyes, House as Household, Keeper, News, Sight},
 };
-use house::{House, repository};
+use house::{House, SmallDisk, repository};
 use image::RgbImage;
 use rustix::process::Signal;
 use std::{
     fs,
     io::{BufRead, BufReader, ErrorKind},
     os::unix::net::UnixDatagram,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{
         Arc,
@@ -281,6 +281,27 @@ fn absent() -> Result<Box<dyn FrameSource>, CameraError> {
     let device = PathBuf::from("/dev/video7");
     let source = std::io::ErrorKind::NotFound.into();
     Err(CameraError::Device { device, doing: "opening it", source })
+}
+
+#[test]
+fn on_a_full_disk_the_daemon_starts_lets_nobody_in_by_face_obeys_and_records_again_once_there_is_room()
+ {
+    let Some(disk) = SmallDisk::new() else { return };
+    let mut house = House::new();
+    let folder = |path: &Path| format!("folder = {path:?}");
+    house.edit(&folder(house.folder.path()), &folder(disk.path()));
+    let alex = repository("demo/enrol/Alex").display().to_string();
+    house.done(&["enroll", "Alex", "--from", &alex]);
+    let fill = disk.fill();
+    house.start();
+    house.wait_for("Alex was recognised and not let in: it could not be recorded");
+    assert!(!house.log().contains("strike released"), "{}", house.log());
+    let unlocked = house.done(&["unlock", "--reason", "a test"]);
+    assert!(unlocked.contains("it could not be recorded"), "{unlocked}");
+    house.wait_for("strike released");
+    fs::remove_file(fill).unwrap();
+    house.wait_for("the audit log can be written again");
+    house.done(&["log", "--verify"]);
 }
 
 /// A camera that has the next frame as soon as it is asked.

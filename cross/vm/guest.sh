@@ -210,8 +210,8 @@ check "of all devices it holds camera and GPIO open" opens_only
 check "systemd finds little exposed" systemd-analyze security --no-pager --threshold=10 facelatch
 check "the strike is locked" strike_is 0
 
-# A pulse counts from the decision, and the strike is released once that is on the disk, which takes the host a
-# time that the guest does not rule: up to 500 ms may be missing, and none be added.
+# A pulse counts from the moment before the line is driven: what comes between may be missing, and none be added but
+# what the deciding thread takes to wake.
 forget
 check "a command is obeyed" facelatch unlock --reason "a test"
 check "the line is active for the pulse of 3 s" pulse_is 2500 3010
@@ -243,7 +243,6 @@ forget
 mark
 check "the daemon watches the recorded evening" started
 check "the resident is let in" within 30 logged "granted by face (most like Alex)"
-# By face it counts from the frame, which the networks take a fifth of a second here to look at.
 check "and the line is active for 3 s" pulse_is 2500 3010
 check "the audit log is whole" facelatch log --verify
 systemctl stop facelatch

@@ -83,6 +83,7 @@ impl Core {
             Event::Audit { writable } => self.is_audit_writable = writable,
             Event::Clock(time) => self.clock.set(time, self.now),
             Event::Command(command) => self.command(command, &mut actions),
+            Event::Energised => self.strike.energised(self.now, &self.policy.strike),
             Event::Tick => {}
         }
         self.settle(&mut actions);
@@ -99,6 +100,11 @@ impl Core {
         self.policy = policy;
         self.tracks.clear_votes();
         Ok(())
+    }
+
+    /// Whether the strike is to be released now.
+    pub fn is_released(&self) -> bool {
+        self.strike.deadline().is_some()
     }
 
     /// Whether the door is closed to everybody by command.

@@ -5,8 +5,9 @@ use super::{action::Cause, policy::StrikePolicy, time::Millis};
 pub(super) enum Strike {
     /// Locked; the last release ended then, if there was one since the start.
     Locked { released: Option<Millis> },
-    /// Released for `cause` without a lock in between since `since`.
-    Released { since: Millis, until: Millis, cause: Cause },
+    /// Released for `cause` without a lock in between since `since`: the decision, or once it is energised
+    /// that moment.
+    Released { since: Millis, until: Millis, cause: Cause, is_energised: bool },
 }
 
 impl Strike {
@@ -20,8 +21,21 @@ impl Strike {
                 (since, until.max(pulse_end.min(since.after(policy.longest))))
             }
         };
-        *self = Self::Released { since, until, cause };
+        let is_energised = matches!(self, Self::Released { is_energised: true, .. });
+        *self = Self::Released { since, until, cause, is_energised };
         until
+    }
+
+    /// Its line is driven from now on, so the time counts from here. Once only: nothing but a further grant
+    /// makes a release longer.
+    pub(super) fn energised(&mut self, now: Millis, policy: &StrikePolicy) {
+        if let Self::Released { since, until, is_energised, .. } = self
+            && !*is_energised
+        {
+            let late = now.since(*since);
+            let pulse_end = now.after(policy.pulse);
+            (*since, *until, *is_energised) = (now, until.after(late).min(pulse_end), true);
+        }
     }
 
     /// The door has opened, so it may lock earlier.
@@ -87,6 +101,18 @@ mod tests {
             assert_eq!(strike.release(cause, Millis(at), &policy), Millis(until), "at {at} ms");
         }
         strike.lock(Millis(17_999));
+        // The record is on the disk 700 ms after the decision: a whole pulse from there, and no more.
         assert_eq!(strike.release(Cause::Face, Millis(18_000), &policy), Millis(21_000));
+        for now in [18_700, 19_000] {
+            strike.energised(Millis(now), &policy);
+            assert_eq!(strike.deadline(), Some(Millis(21_700)), "at {now}");
+        }
+        assert_eq!(strike.release(Cause::Face, Millis(21_000), &policy), Millis(24_000));
+        strike.energised(Millis(21_500), &policy);
+        assert_eq!(strike.deadline(), Some(Millis(24_000)), "it is driven already");
+        strike.lock(Millis(24_000));
+        strike.energised(Millis(24_001), &policy);
+        assert_eq!(strike.deadline(), None);
+        assert_eq!(strike.release(Cause::Face, Millis(25_000), &policy), Millis(28_000));
     }
 }

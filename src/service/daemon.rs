@@ -130,7 +130,7 @@ impl Daemon {
         let matcher = Arc::new(RwLock::new(Arc::clone(keeper.house().matcher())));
         let unchanged = || Err("this daemon has no configuration to read".to_owned());
         Self {
-            keeper,
+            keeper: keeper.live(),
             clock,
             matcher,
             stop,

@@ -1,7 +1,8 @@
 //! A scratch house for tests of the program: a configuration, state, and the daemon while it runs.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -109,4 +110,43 @@ impl Drop for House {
             let _ = daemon.wait();
         }
     }
+}
+
+/// A file system in memory, for a test of its own.
+pub struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    pub fn new() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], folder.path());
+        if !mounted {
+            eprintln!("SKIP: only root may mount a small disk");
+        }
+        mounted.then(|| Self(folder))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Leaves no room for another byte in a file that has none to spare.
+    pub fn fill(&self) -> PathBuf {
+        let path = self.0.path().join("fill");
+        let full = io::copy(&mut io::repeat(1), &mut File::create(&path).unwrap()).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+pub fn mount(args: &[&str], at: &Path) -> bool {
+    let mut mount = Command::new("mount");
+    let tried = mount.args(args).arg(at).stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
 }

@@ -93,6 +93,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => clock.prop_map(Event::Clock),
         3 => command.prop_map(Event::Command),
         1 => Just(Event::Tick),
+        2 => Just(Event::Energised),
     ]
 }
 

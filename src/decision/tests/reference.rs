@@ -44,6 +44,7 @@ struct Released {
     since: Millis,
     newest: Millis,
     last_exit: Option<Millis>,
+    is_energised: bool,
 }
 
 impl Reference {
@@ -124,7 +125,9 @@ impl Reference {
     /// At the end of every call: released no longer than a pulse, and in total no longer than
     /// allowed.
     fn check_strike(&self) -> Checked {
-        let Some(Released { since, newest, last_exit }) = self.released else { return Ok(()) };
+        let Some(Released { since, newest, last_exit, .. }) = self.released else {
+            return Ok(());
+        };
         let strike = &self.policy.strike;
         prop_assert!(self.now < newest.after(strike.pulse), "released past the pulse");
         let exit_ends = last_exit.map_or(Millis(0), |exit| exit.after(strike.pulse));
@@ -174,12 +177,26 @@ impl Reference {
                     self.denied.clear();
                 }
             }
+            Event::Energised => self.energised(),
             Event::Tamper { active } => {
                 prop_assert_eq!(*self.alarms.get(&AlarmKind::Tamper).unwrap_or(&false), active);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// All moments of a release move by the time that driving the line came late, once, and to now at most.
+    fn energised(&mut self) {
+        let Some(released) = self.released.as_mut().filter(|r| !r.is_energised) else { return };
+        let late = self.now.since(released.since);
+        let Released { since, newest, last_exit, .. } = *released;
+        *released = Released {
+            since: since.after(late),
+            newest: newest.after(late).min(self.now),
+            last_exit: last_exit.map(|exit| exit.after(late).min(self.now)),
+            is_energised: true,
+        };
     }
 
     fn check_unlock(
@@ -209,6 +226,7 @@ impl Reference {
             since: before.map_or(self.now, |before| before.since),
             newest: self.now,
             last_exit: exit.or(before.and_then(|before| before.last_exit)),
+            is_energised: before.is_some_and(|before| before.is_energised),
         });
         Ok(())
     }

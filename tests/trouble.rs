@@ -1,0 +1,295 @@
+//! A board's own troubles, and the door stays as safe as it was: the time of day jumps, as without a battery
+//! for the clock; a write takes long; the disk is full or read-only.
+
+#[allow(dead_code)]
+mod house;
+
+use facelatch::{
+    decision::{
+        Candidate, Command, Denial, Event, Liveness, Millis, Observation, Outcome, Policy, Quality,
+        Score, TrackId,
+    },
+    door::{SimLock, SimTimeline},
+    embed::Embedding,
+    gallery::{Gallery, Key, ModelHash, Name, PersonId},
+    service::{
+        Clock, House, Keeper, News,
+        audit::{self, AuditLog, Filter, Limits},
+    },
+};
+use house::{SmallDisk, mount};
+use jiff::{Timestamp, civil::date, tz::TimeZone};
+use std::{cell::Cell, fs, path::Path};
+
+thread_local! {
+    /// What the clock on the wall shows to this test.
+    static WALL: Cell<Option<Timestamp>> = const { Cell::new(None) };
+}
+
+/// Local time on a day of the week that begins on Monday, 12 January 2026, and some days after that.
+fn show(days: i64, hour: i8) {
+    let day = date(2026, 1, 12).checked_add(jiff::Span::new().days(days)).unwrap();
+    let time = day.at(hour, 0, 0, 0).to_zoned(TimeZone::system()).unwrap();
+    WALL.set(Some(time.timestamp()));
+}
+
+/// A door whose resident may come on Monday to Friday from eight to six.
+struct Door {
+    folder: tempfile::TempDir,
+    house: House,
+    clock: Clock,
+    keeper: Keeper,
+    now: u64,
+    visits: u64,
+}
+
+const RESIDENT: f32 = 0.9;
+const STRANGER: f32 = 0.2;
+
+impl Door {
+    fn new() -> Self {
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    fn within(folder: tempfile::TempDir) -> Self {
+        fs::create_dir(folder.path().join("audit")).unwrap();
+        let model = ModelHash::from_hex(&"a".repeat(64)).unwrap();
+        let path = folder.path().join("gallery.redb");
+        let mut gallery = Gallery::create(&path, Key::generate().unwrap(), model).unwrap();
+        let template = Embedding::new(std::array::from_fn(|i| (i as f32).sin())).unwrap();
+        let id = gallery.enrol(&Name::new("Ann").unwrap(), &[template], None).unwrap();
+        gallery.set_schedule(id, Some("Mon-Fri 08:00-18:00")).unwrap();
+        let (house, clock) = (House::of(&gallery).unwrap(), Clock::with_wall(|| WALL.get()));
+        let keeper = keeper(folder.path(), house.clone(), clock.clone());
+        Self { folder, house, clock, keeper, now: 0, visits: 0 }
+    }
+
+    /// What the daemon does every twenty seconds.
+    fn told_the_time(&mut self) -> &mut Self {
+        let (local, now) = (self.clock.local(), Millis(self.now));
+        self.keeper.tell(Event::Clock(local), now);
+        self
+    }
+
+    /// Time passes, and what is due happens.
+    fn wait(&mut self, ms: u64) {
+        self.now += ms;
+        while let Some(due) = self.keeper.deadline().filter(|due| due.0 <= self.now) {
+            self.keeper.tell(Event::Tick, due);
+        }
+    }
+
+    /// Presses the exit button, and whether that opens.
+    fn lets_out(&mut self) -> bool {
+        self.keeper.tell(Event::RequestToExit { pressed: true }, Millis(self.now));
+        let released = self.keeper.status().unlocked;
+        self.wait(20_000);
+        released
+    }
+
+    /// Half a second of a face, and two seconds of nobody; what was decided about it, and whether it opened.
+    fn comes(&mut self, score: f32) -> (Vec<Outcome>, bool) {
+        self.visits += 1;
+        self.keeper.news();
+        for _ in 0..6 {
+            let seen = Observation {
+                track: TrackId(self.visits),
+                best: Some(Candidate { person: PersonId(0), score: Score(score) }),
+                second: None,
+                quality: Quality::Good,
+                liveness: Liveness::Unknown,
+            };
+            self.keeper.tell(Event::Face(seen), Millis(self.now));
+            self.wait(100);
+        }
+        self.wait(2_000);
+        let news = self.keeper.news();
+        let decided = news.iter().filter_map(|news| match news {
+            News::Decision(record) => Some(record.outcome),
+            _ => None,
+        });
+        (decided.collect(), news.contains(&News::Unlocked))
+    }
+
+    /// What was decided about a face.
+    fn visit(&mut self, score: f32) -> Vec<Outcome> {
+        self.comes(score).0
+    }
+
+    /// The power fails and comes back; the time since boot begins anew.
+    fn restarted(self) -> Self {
+        // The log is one daemon's at a time.
+        drop(self.keeper);
+        let keeper = keeper(self.folder.path(), self.house.clone(), self.clock.clone());
+        Self { keeper, now: 0, ..self }
+    }
+}
+
+/// Where the log cannot be opened, the daemon goes on without.
+fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
+    let limits = Limits { file_bytes: 1 << 20, files: 4 };
+    let (now, lock) = (Millis(0), Box::new(SimLock::new(SimTimeline::default())));
+    let log = AuditLog::open(&folder.join("audit"), limits, &clock.moment(now)).ok();
+    let saved = folder.join("lockout.json");
+    Keeper::new(Policy::default(), lock, house, log, clock, saved, now).unwrap()
+}
+
+#[test]
+fn a_timetable_goes_by_the_clock_as_it_is_told_and_by_none_that_is_not_set() {
+    let outside = Outcome::Denied(Denial::OutsideSchedule);
+    let unset = Outcome::Denied(Denial::ClockUnsynchronised);
+    for (jump, days, hour, outcome) in [
+        ("none", 2, 9, Outcome::Granted),
+        ("a day back, to Tuesday", 1, 9, Outcome::Granted),
+        ("to Sunday", -1, 9, outside),
+        ("half a day forward", 2, 21, outside),
+        ("a year forward, to Thursday", 367, 9, Outcome::Granted),
+        ("a year forward, to Saturday", 369, 9, outside),
+        ("to 1970, as without a battery", -20_465, 3, outside),
+    ] {
+        let mut door = Door::new();
+        show(2, 9);
+        assert_eq!(door.told_the_time().visit(RESIDENT), [Outcome::Granted], "before: {jump}");
+        door.wait(20_000);
+        show(days, hour);
+        assert_eq!(door.told_the_time().visit(RESIDENT), [outcome], "{jump}");
+        door.wait(20_000);
+        WALL.set(None);
+        assert_eq!(door.told_the_time().visit(RESIDENT), [unset], "{jump}, and lost");
+    }
+}
+
+#[test]
+fn a_clock_that_nobody_tells_any_more_lets_nobody_in_by_timetable() {
+    let mut door = Door::new();
+    show(2, 9);
+    door.told_the_time().wait(Policy::default().clock_valid.as_millis() as u64 - 1_000);
+    // The daemon tells it every twenty seconds: so long may an old time hold after a jump.
+    show(2, 21);
+    assert_eq!(door.visit(RESIDENT), [Outcome::Granted]);
+    door.wait(20_000);
+    assert_eq!(door.visit(RESIDENT), [Outcome::Denied(Denial::ClockUnsynchronised)]);
+}
+
+#[test]
+fn a_lockout_and_a_pulse_are_as_long_whatever_the_wall_says() {
+    for (days, hour) in [(1, 9), (367, 9), (-20_465, 3)] {
+        let mut door = Door::new();
+        show(2, 9);
+        door.told_the_time();
+        let mut decided = Vec::new();
+        for _ in 0..5 {
+            decided = door.visit(STRANGER);
+        }
+        let first = Policy::default().lockout.first;
+        assert_eq!(decided.last(), Some(&Outcome::LockoutStarted(first)), "{decided:?}");
+        show(days, hour);
+        let locked_out = Outcome::Denied(Denial::Lockout);
+        assert_eq!(door.told_the_time().visit(RESIDENT), [locked_out], "{days} days");
+        door = door.restarted();
+        assert_eq!(door.told_the_time().visit(RESIDENT), [locked_out], "restarted");
+        door.wait(first.as_millis() as u64);
+        show(2, 9);
+        assert_eq!(door.told_the_time().visit(RESIDENT), [Outcome::Granted]);
+
+        door.keeper.command(Command::Unlock, 0, None, Millis(door.now));
+        show(days, hour);
+        let pulse = Policy::default().strike.pulse.as_millis() as u64;
+        door.told_the_time().wait(pulse - 1);
+        assert!(door.keeper.status().unlocked);
+        door.wait(1);
+        assert!(!door.keeper.status().unlocked);
+    }
+}
+
+#[test]
+fn the_log_is_whole_and_says_what_the_wall_said() {
+    let mut door = Door::new();
+    for (days, hour) in [(2, 9), (1, 9), (367, 9), (2, 10)] {
+        show(days, hour);
+        door.told_the_time().visit(RESIDENT);
+        door.wait(20_000);
+    }
+    WALL.set(None);
+    door.told_the_time().visit(RESIDENT);
+    drop(door.keeper);
+    let folder = door.folder.path().join("audit");
+    audit::verify(&folder, None).unwrap();
+    let read = |filter| audit::read(&folder, filter).unwrap().map(Result::unwrap);
+    let records: Vec<_> = read(Filter::default()).collect();
+    assert_eq!(records.len(), 5);
+    assert!(records.is_sorted_by_key(|r| r.mono_ms), "since boot no time goes back");
+    assert!(records[1].wall < records[0].wall && records[4].wall.is_none(), "{records:?}");
+    // Who asks for the last day gets what the wall called so, wherever it is in the log.
+    let since = records[0].wall;
+    assert_eq!(read(Filter { since, ..Filter::default() }).count(), 4, "all but the day before");
+}
+
+/// Between the decision and the strike are a look and a write, which must not come off the pulse.
+#[test]
+fn a_pulse_counts_from_when_the_strike_is_released_and_is_never_longer() {
+    let pulse = Policy::default().strike.pulse;
+    let late = |by: u64, is_live: bool| {
+        let Door { folder: _folder, keeper, clock, .. } = Door::new();
+        let mut keeper = if is_live { keeper.live() } else { keeper };
+        let before = clock.now();
+        let decided = Millis(before.0 - by);
+        keeper.command(Command::Unlock, 0, None, decided);
+        let unlocked = keeper.status().unlocked;
+        (decided, before, clock.now(), keeper.deadline().filter(|_| unlocked))
+    };
+    for by in [0, 700, pulse.as_millis() as u64 - 100] {
+        let (_, before, after, deadline) = late(by, true);
+        let expected = before.after(pulse)..=after.after(pulse);
+        assert!(deadline.is_some_and(|due| expected.contains(&due)), "{by} ms late: {deadline:?}");
+    }
+    let (.., deadline) = late(pulse.as_millis() as u64, true);
+    assert_eq!(deadline, None, "it was over before it began");
+    let (decided, .., deadline) = late(700, false);
+    assert_eq!(deadline, Some(decided.after(pulse)), "a replay has its own time");
+}
+
+#[test]
+fn on_a_full_disk_no_face_opens_the_exit_button_does_and_all_is_well_once_there_is_room() {
+    let Some(disk) = SmallDisk::new() else { return };
+    show(2, 9);
+    let mut door = Door::within(tempfile::tempdir_in(disk.path()).unwrap());
+    door.told_the_time();
+    assert_eq!(door.comes(RESIDENT), (vec![Outcome::Granted], true));
+    let fill = disk.fill();
+    // The last page of the log has room for some records.
+    while door.keeper.status().audit_writable {
+        let (decided, opened) = door.told_the_time().comes(RESIDENT);
+        assert_eq!(decided == [Outcome::Granted], opened, "{decided:?}");
+        door.wait(20_000);
+        assert!(door.visits < 50, "the disk never fills");
+    }
+    let kept_out = vec![Outcome::Denied(Denial::AuditNotWritable)];
+    assert_eq!(door.told_the_time().comes(RESIDENT), (kept_out, false));
+    for _ in 0..3 {
+        assert!(door.lets_out());
+        // A short record may fit in where that of a grant does not.
+        door.keeper.try_again(Millis(door.now));
+        let (decided, opened) = door.told_the_time().comes(RESIDENT);
+        assert!(!opened && !decided.contains(&Outcome::Granted), "{decided:?}");
+    }
+    fs::remove_file(fill).unwrap();
+    door.keeper.try_again(Millis(door.now));
+    assert_eq!(door.told_the_time().comes(RESIDENT), (vec![Outcome::Granted], true));
+    audit::verify(&door.folder.path().join("audit"), None).unwrap();
+}
+
+#[test]
+fn on_a_disk_that_is_read_only_no_face_opens_and_the_exit_button_does() {
+    let Some(disk) = SmallDisk::new() else { return };
+    show(2, 9);
+    let Door { folder, house, clock, keeper: before, .. } =
+        Door::within(tempfile::tempdir_in(disk.path()).unwrap());
+    drop(before);
+    assert!(mount(&["-o", "remount,ro"], disk.path()));
+    let keeper = keeper(folder.path(), house.clone(), clock.clone());
+    let mut door = Door { folder, house, clock, keeper, now: 0, visits: 0 };
+    let kept_out = vec![Outcome::Denied(Denial::AuditNotWritable)];
+    assert_eq!(door.told_the_time().comes(RESIDENT), (kept_out, false));
+    assert!(door.lets_out());
+}
