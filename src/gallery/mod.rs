@@ -4,6 +4,7 @@
 //! from it, which answers one probe at a time.
 
 mod backup;
+mod disk;
 mod enrolment;
 mod error;
 mod key;

@@ -1,14 +1,14 @@
 use super::{
     GalleryError, Key, MAX_PEOPLE, MAX_SCHEDULE, MAX_TEMPLATES, Matcher, ModelHash, Name, Person,
-    PersonId,
+    PersonId, disk,
     rows::{Contents, Head, Trouble, Vault, contained, delete},
 };
 use crate::{embed::Embedding, files::give_to_owner_of};
 use jiff::Timestamp;
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write},
+    fs::{self, OpenOptions},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -68,7 +68,7 @@ impl Gallery {
     pub fn open(path: &Path, key: Key, model: ModelHash) -> Result<Self, GalleryError> {
         let vault = Vault { key, model };
         let opened = contained(|| {
-            let db = builder().open(path)?;
+            let db = disk::open(&builder(), path)?;
             vault.people(&db.begin_read()?)?;
             // Left by a crash while the gallery was rewritten; the lock says that nobody is at it now.
             remove_if_there(&beside(path))?;
@@ -243,7 +243,7 @@ impl Gallery {
             let old = OpenOptions::new().write(true).open(&self.path)?;
             // The old database writes once more as it is dropped here: before the zeros.
             self.db = replace(&self.path, &self.vault, &contents)?;
-            Ok(zero(old)?)
+            Ok(disk::zero(old)?)
         });
         zeroed.map_err(|trouble| trouble.at(&self.path, self.vault.model))
     }
@@ -325,10 +325,9 @@ fn replace(path: &Path, vault: &Vault, contents: &Contents) -> Result<Database, 
         .map_err(Trouble::from)
         .and_then(|file| {
             give_to_owner_of(folder_of(path), &file)?;
-            let db = builder().create(&new)?;
+            let db = disk::create(&builder(), &new)?;
             commit(&db, |txn| vault.write_contents(txn, contents))?;
-            fs::rename(&new, path)?;
-            File::open(folder_of(path))?.sync_all()?;
+            disk::put_in_place(&new, path)?;
             Ok(db)
         });
     if written.is_err() {
@@ -357,13 +356,6 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
-}
-
-fn zero(mut file: File) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    io::copy(&mut io::Read::take(io::repeat(0), length), &mut file)?;
-    file.flush()?;
-    file.sync_all()
 }
 
 fn find(id: PersonId, people: &[Person]) -> Result<&Person, GalleryError> {

@@ -1,6 +1,8 @@
 //! The gallery as a whole: what it keeps, what it refuses, and what damage does to it.
 
 mod damage;
+pub(super) mod journal;
+mod power;
 
 use super::{rows::Contents, *};
 use crate::embed::Embedding;
