@@ -3,7 +3,7 @@
 mod shared;
 
 use facelatch::{
-    camera::{Fps, FrameSource, Pace, Source, Wanted},
+    camera::{CameraError, Fps, Frame, FrameSource, Pace, Source, Wanted},
     config::Config,
     decision::{Event, Millis, Outcome},
     detect::Decoder,
@@ -19,12 +19,12 @@ use facelatch::{
         audit_limits, event_of, replay,
     },
 };
-use image::imageops::FilterType;
+use image::{RgbImage, imageops::FilterType};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -98,6 +98,18 @@ impl Scene {
         self.enrol(recogniser, &[("Alex".to_owned(), alex)])
     }
 
+    /// The demo's residents.
+    fn residents(&self, recogniser: &Recogniser) -> House {
+        let people: Vec<_> = files(&repository("demo/enrol"))
+            .iter()
+            .map(|folder| {
+                let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+                (name, samples(recogniser, &files(folder)))
+            })
+            .collect();
+        self.enrol(recogniser, &people)
+    }
+
     fn was_released(&self) -> bool {
         self.timeline.entries().iter().any(|(_, state)| *state == StrikeState::Unlocked)
     }
@@ -106,16 +118,14 @@ impl Scene {
         &self,
         recogniser: &mut Recogniser,
         house: House,
-        frames: &Path,
-        fps: f64,
+        camera: &mut dyn FrameSource,
         inputs: &[(Duration, Event)],
     ) -> Played {
         let (audit, now) = (self.folder.path().join("audit"), Clock::new().moment(START));
         let log = AuditLog::open(&audit, audit_limits(&self.config.audit), &now).unwrap();
         let mut keeper = self.keeper(house.clone(), Some(log));
-        let mut camera = camera(frames, fps);
         let mut played = Played { granted: Vec::new(), denied: 0, released: 0 };
-        replay(&mut *camera, recogniser, &mut keeper, inputs, &mut |_, _, news| {
+        replay(camera, recogniser, &mut keeper, inputs, &mut |_, _, news| {
             for news in news {
                 match news {
                     News::Decision(record) => match record.outcome {
@@ -155,18 +165,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn the_demos_residents_come_in_and_its_stranger_does_not() {
     let scene = Scene::new();
     let mut recogniser = recogniser(&scene.config);
-    let people: Vec<_> = files(&repository("demo/enrol"))
-        .iter()
-        .map(|folder| {
-            let name = folder.file_name().unwrap().to_string_lossy().into_owned();
-            (name, samples(&recogniser, &files(folder)))
-        })
-        .collect();
-    let house = scene.enrol(&recogniser, &people);
-    let script: Script =
-        fs::read_to_string(repository("demo/inputs.txt")).unwrap().parse().unwrap();
-    let inputs: Vec<_> = script.steps().iter().map(|(at, kind)| (*at, event_of(*kind))).collect();
-    let played = scene.play(&mut recogniser, house, &repository("demo/evening"), 4.0, &inputs);
+    let house = scene.residents(&recogniser);
+    let mut camera = camera(&repository("demo/evening"), 4.0);
+    let played = scene.play(&mut recogniser, house, &mut *camera, &script());
     assert_eq!(played.granted, ["Alex", "Ben"]);
     assert_eq!(played.denied, 1, "the stranger");
     assert_eq!(played.released, 2);
@@ -177,6 +178,121 @@ fn the_demos_residents_come_in_and_its_stranger_does_not() {
     let alarms =
         audit::read(&folder, audit::Filter { kind: Some("alarm".into()), ..Default::default() });
     assert_eq!(alarms.unwrap().count(), 1);
+}
+
+/// What happens beside the camera in the demo's evening.
+fn script() -> Vec<(Duration, Event)> {
+    let script: Script =
+        fs::read_to_string(repository("demo/inputs.txt")).unwrap().parse().unwrap();
+    script.steps().iter().map(|(at, kind)| (*at, event_of(*kind))).collect()
+}
+
+/// The demo's evening, decoded.
+fn evening() -> Vec<RgbImage> {
+    let mut camera = camera(&repository("demo/evening"), 4.0);
+    std::iter::from_fn(|| camera.next().ok()).map(|frame| frame.pixels).collect()
+}
+
+/// Each picture of a camera of four a second, ten times: one of forty.
+struct TenTimesAsFast {
+    pictures: Vec<RgbImage>,
+    sequence: u64,
+}
+
+impl FrameSource for TenTimesAsFast {
+    fn next(&mut self) -> Result<Frame, CameraError> {
+        let sequence = self.sequence;
+        let picture = self.pictures.get(sequence as usize / 10).ok_or(CameraError::Ended)?;
+        self.sequence += 1;
+        Ok(Frame { pixels: picture.clone(), at: Duration::from_millis(25 * sequence), sequence })
+    }
+
+    fn describe(&self) -> String {
+        "ten times as fast".to_owned()
+    }
+}
+
+#[test]
+fn from_a_camera_ten_times_as_fast_the_same_people_come_in_once() {
+    let scene = Scene::new();
+    let mut recogniser = recogniser(&scene.config);
+    let house = scene.residents(&recogniser);
+    // A second of Alex, more of nobody, a second of the stranger, nobody; nobody moves, as hardly in 25 ms.
+    let (alex, stranger, evening) = (10, 46, evening());
+    let shown = [[alex; 4], [22, 23, 24, 25], [26, 27, 28, 29], [stranger; 4], [54; 4]];
+    let pictures = shown.as_flattened().iter().map(|&i| evening[i].clone()).collect();
+    let mut camera = TenTimesAsFast { pictures, sequence: 0 };
+    let played = scene.play(&mut recogniser, house, &mut camera, &[]);
+    assert_eq!((&played.granted[..], played.denied), (&["Alex".to_owned()][..], 1));
+    assert_eq!(played.released, 1);
+}
+
+/// The demo's evening every quarter of an hour, and a look a minute between.
+struct Day {
+    evening: Vec<RgbImage>,
+    sequence: u64,
+    hours: u64,
+    /// At the beginning of every hour: KiB in memory, open files.
+    costs: Arc<Mutex<Vec<[u64; 2]>>>,
+}
+
+const QUARTER: Duration = Duration::from_secs(900);
+
+impl FrameSource for Day {
+    fn next(&mut self) -> Result<Frame, CameraError> {
+        let (frames, looks) = (self.evening.len() as u64, self.evening.len() as u64 + 14);
+        let (quarter, look) = (self.sequence / looks, self.sequence % looks);
+        let (picture, after) = match look.checked_sub(frames) {
+            None => (look as usize, Duration::from_millis(250 * look)),
+            Some(minutes) => (0, Duration::from_secs(60 * (minutes + 1))),
+        };
+        if quarter % 4 == 0 && look == 0 {
+            let cost = [memory(), fs::read_dir("/proc/self/fd").unwrap().count() as u64];
+            println!("hour {}: {} KiB, {} files", quarter / 4, cost[0], cost[1]);
+            self.costs.lock().unwrap().push(cost);
+        }
+        if quarter == 4 * self.hours {
+            return Err(CameraError::Ended);
+        }
+        let (at, sequence) = (QUARTER * quarter as u32 + after, self.sequence);
+        self.sequence += 1;
+        Ok(Frame { pixels: self.evening[picture].clone(), at, sequence })
+    }
+
+    fn describe(&self) -> String {
+        "a day of evenings".to_owned()
+    }
+}
+
+/// KiB of this process in memory.
+fn memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// 24 hours, or `FACELATCH_HOURS` of them.
+#[test]
+#[ignore = "takes minutes; cargo test --test door a_day -- --ignored --nocapture"]
+fn a_day_at_the_door_takes_no_more_memory_and_files_than_its_second_hour() {
+    let hours = std::env::var("FACELATCH_HOURS").map_or(24, |text| text.parse().unwrap());
+    let scene = Scene::new();
+    let mut recogniser = recogniser(&scene.config);
+    let house = scene.residents(&recogniser);
+    let costs = Arc::<Mutex<Vec<_>>>::default();
+    let mut day = Day { evening: evening(), sequence: 0, hours, costs: Arc::clone(&costs) };
+    let inputs: Vec<_> = (0..4 * hours as u32)
+        .flat_map(|quarter| script().into_iter().map(move |(at, e)| (QUARTER * quarter + at, e)))
+        .collect();
+    let played = scene.play(&mut recogniser, house, &mut day, &inputs);
+    println!("{} looks, {} let in, {} not", day.sequence, played.granted.len(), played.denied);
+    assert_eq!(played.granted, ["Alex", "Ben"].repeat(4 * hours as usize));
+    assert_eq!(played.released, 8 * hours as usize);
+    let costs = costs.lock().unwrap();
+    let [memory, files] = costs[1];
+    for [later, open] in &costs[1..] {
+        assert!(*later < memory + 4096 && *open == files, "{costs:?}");
+    }
 }
 
 #[test]
@@ -275,7 +391,7 @@ fn on_photographs_of_real_people_residents_come_in_and_strangers_do_not() {
             .for_each(|path| add(&read(path).resize_exact(500, 500, FilterType::Triangle)));
         (0..8).for_each(|_| add(&nobody));
     }
-    let played = scene.play(&mut recogniser, house, &frames, 4.0, &[]);
+    let played = scene.play(&mut recogniser, house, &mut *camera(&frames, 4.0), &[]);
     let names: Vec<&str> = residents.iter().map(|(name, _)| name.as_str()).collect();
     eprintln!(
         "{} of {} residents let in, {} strangers turned away",
