@@ -235,8 +235,9 @@ fn a_pulse_counts_from_when_the_strike_is_released_and_is_never_longer() {
         let before = clock.now();
         let decided = Millis(before.0 - by);
         keeper.command(Command::Unlock, 0, None, decided);
-        let unlocked = keeper.status().unlocked;
-        (decided, before, clock.now(), keeper.deadline().filter(|_| unlocked))
+        let (deadline, unlocked) = (keeper.deadline(), keeper.status().unlocked);
+        assert_eq!(unlocked, deadline.is_some(), "released by the keeper as by the core");
+        (decided, before, clock.now(), deadline)
     };
     for by in [0, 700, pulse.as_millis() as u64 - 100] {
         let (_, before, after, deadline) = late(by, true);
