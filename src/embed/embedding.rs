@@ -83,6 +83,15 @@ impl Embedding {
     }
 }
 
+#[cfg(test)]
+impl Embedding {
+    /// A direction in the plane of the first two numbers, for tests that work angles out by hand.
+    pub(crate) fn at_degrees(degrees: f32) -> Self {
+        let (y, x) = degrees.to_radians().sin_cos();
+        Self::new(std::array::from_fn(|i| [x, y].get(i).copied().unwrap_or(0.0))).unwrap()
+    }
+}
+
 impl fmt::Debug for Embedding {
     /// The first numbers only: an embedding is personal data, and 128 numbers help nobody in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

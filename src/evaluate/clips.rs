@@ -388,14 +388,11 @@ mod tests {
 
     #[test]
     fn scores_worked_by_hand() {
-        let at = |degrees: f32| {
-            let mut values = [0.0; 128];
-            let (sin, cos) = degrees.to_radians().sin_cos();
-            (values[0], values[1]) = (cos, sin);
-            Embedding::new(values).unwrap()
-        };
         // In the mirror they look two degrees further.
-        let at = |degrees: f32| Sides { plain: at(degrees), mirrored: at(degrees + 2.0) };
+        let at = |degrees: f32| {
+            let [plain, mirrored] = [degrees, degrees + 2.0].map(Embedding::at_degrees);
+            Sides { plain, mirrored }
+        };
         let (a, b) = ([0.0, 20.0].map(at), [10.0, 25.0, 50.0, 60.0, 90.0].map(at));
         let score = |fusion: Fusion| fusion.score(&a, &b).0;
         let cos = |degrees: f32| degrees.to_radians().cos();

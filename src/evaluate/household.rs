@@ -68,14 +68,6 @@ pub fn share_above(scores: &[f32], from: f32, to: f32, count: usize) -> Vec<(f64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embed::EMBEDDING_LEN;
-
-    fn at(degrees: f32) -> Embedding {
-        let (y, x) = degrees.to_radians().sin_cos();
-        let values: [f32; EMBEDDING_LEN] =
-            std::array::from_fn(|i| [x, y].get(i).copied().unwrap_or(0.0));
-        Embedding::new(values).unwrap()
-    }
 
     fn degrees(scores: &[f32]) -> Vec<i32> {
         scores.iter().map(|s| s.acos().to_degrees().round() as i32).collect()
@@ -83,6 +75,7 @@ mod tests {
 
     #[test]
     fn every_face_is_scored_as_the_door_would() {
+        let at = Embedding::at_degrees;
         let household =
             [(PersonId(1), vec![at(0.0), at(10.0), at(30.0)]), (PersonId(2), vec![at(90.0)])];
         let scores = HouseholdScores::of(&household, &[at(120.0), at(60.0), at(200.0)]);

@@ -91,16 +91,7 @@ impl Sighting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embed::EMBEDDING_LEN;
     use proptest::prelude::*;
-
-    /// A direction in a plane.
-    fn at(degrees: f32) -> Embedding {
-        let (y, x) = degrees.to_radians().sin_cos();
-        let values: [f32; EMBEDDING_LEN] =
-            std::array::from_fn(|i| [x, y].get(i).copied().unwrap_or(0.0));
-        Embedding::new(values).unwrap()
-    }
 
     fn degrees(e: &Embedding) -> f32 {
         e.values()[1].atan2(e.values()[0]).to_degrees()
@@ -110,7 +101,7 @@ mod tests {
     fn followed(looks: &[(u64, f32)]) -> std::vec::Vec<i32> {
         let mut sighting = Sighting::default();
         let add = |&(now, look): &(u64, f32)| {
-            (degrees(&sighting.add(Millis(now), at(look))) * 10.0).round() as i32
+            (degrees(&sighting.add(Millis(now), Embedding::at_degrees(look))) * 10.0).round() as i32
         };
         looks.iter().map(add).collect()
     }
@@ -148,10 +139,10 @@ mod tests {
         let mut all = Sightings::default();
         let (one, two) = (TrackId(1), TrackId(2));
         assert!(!all.mirror_next(one));
-        all.add(one, Millis(0), at(0.0));
+        all.add(one, Millis(0), Embedding::at_degrees(0.0));
         assert!(all.mirror_next(one) && !all.mirror_next(two));
-        assert!(degrees(&all.add(two, Millis(0), at(40.0))) > 39.9);
-        assert!(degrees(&all.add(one, Millis(100), at(10.0))) < 5.1);
+        assert!(degrees(&all.add(two, Millis(0), Embedding::at_degrees(40.0))) > 39.9);
+        assert!(degrees(&all.add(one, Millis(100), Embedding::at_degrees(10.0))) < 5.1);
         assert!(!all.mirror_next(one) && all.mirror_next(two));
     }
 
@@ -165,7 +156,7 @@ mod tests {
             let (mut all, mut now) = (Sightings::default(), 0);
             for (track, wait, look) in looks {
                 now += wait;
-                let look = at(look);
+                let look = Embedding::at_degrees(look);
                 let made = all.add(TrackId(track), Millis(now), look);
                 prop_assert!(made.cosine(&look).0 > 0.499, "{made:?} of {look:?}");
                 prop_assert!(all.tracks.iter().all(|(_, sighting)| sighting.is_fresh(Millis(now))));
