@@ -168,7 +168,7 @@ fn what_a_look_takes_is_tracts_and_is_given_back() {
     let own = [somebody(1)];
     let matcher = Matcher::new([(PersonId(1), false, own.as_slice())]);
     let fps = Fps::new(4.0).unwrap();
-    let wanted = Wanted { width: 640, height: 480, fps };
+    let wanted = Wanted { width: 640, height: 480, fps, format: None };
     let source = Source::Folder(repository("demo/evening"), fps);
     let mut camera = source.open(&wanted, Pace::Fast).unwrap();
     let frames: Vec<_> = std::iter::from_fn(|| camera.next().ok()).step_by(8).collect();

@@ -48,7 +48,7 @@ const START: Millis = Millis(0);
 
 fn camera(frames: &Path, fps: f64) -> Box<dyn FrameSource> {
     let fps = Fps::new(fps).unwrap();
-    let wanted = Wanted { width: 640, height: 480, fps };
+    let wanted = Wanted { width: 640, height: 480, fps, format: None };
     Source::Folder(frames.to_owned(), fps).open(&wanted, Pace::Fast).unwrap()
 }
 

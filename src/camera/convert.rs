@@ -3,7 +3,7 @@
 pub use super::yuv::Range;
 use super::{LARGEST_SIDE, mjpeg, yuv::Bt601};
 use image::RgbImage;
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// How pixels lie in a buffer; the names are those of Video4Linux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,11 @@ impl PixelFormat {
         Self::ALL.into_iter().find(|format| format.fourcc() == code)
     }
 
+    /// The names of all, for a message.
+    pub fn list() -> String {
+        Self::ALL.map(|format| format.to_string()).join(", ")
+    }
+
     /// Bytes that a row of `width` pixels takes (of the largest plane).
     fn row_bytes(self, width: usize) -> usize {
         match self {
@@ -75,6 +80,20 @@ impl PixelFormat {
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fourcc().escape_ascii().fmt(f)
+    }
+}
+
+/// No format that is read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?}: no pixel format that is read; there are {all}", all = PixelFormat::list())]
+pub struct UnknownFormat(String);
+
+impl FromStr for PixelFormat {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let known = Self::ALL.into_iter().find(|format| format.fourcc() == text.as_bytes());
+        known.ok_or_else(|| UnknownFormat(text.to_owned()))
     }
 }
 

@@ -88,8 +88,12 @@ impl CameraError {
     /// Whether opening the source anew may help: a device can come back, a file does not change.
     pub fn is_lost(&self) -> bool {
         // No permission is no exception: a device that was just plugged in belongs to root until
-        // udev has come round to it.
-        matches!(self, Self::Device { .. } | Self::Stuck { .. } | Self::Torn { .. })
+        // udev has come round to it. Nor is a camera without a format that we take: another one may be
+        // plugged in, and until then the exit button is to work.
+        matches!(
+            self,
+            Self::Device { .. } | Self::Stuck { .. } | Self::Torn { .. } | Self::Unsuitable { .. }
+        )
     }
 }
 
@@ -115,7 +119,10 @@ mod tests {
     fn a_device_may_come_back_and_a_file_does_not() {
         let path = || PathBuf::from("x");
         let stuck = CameraError::Stuck { device: path(), waited: Duration::from_secs(2) };
-        for lost in [device(io::ErrorKind::NotFound), device(io::ErrorKind::Other), stuck] {
+        let unsuitable = CameraError::Unsuitable { device: path(), problem: "gives H264".into() };
+        for lost in
+            [device(io::ErrorKind::NotFound), device(io::ErrorKind::Other), stuck, unsuitable]
+        {
             assert!(lost.is_lost(), "{lost}");
         }
         let read = CameraError::Read { path: path(), source: io::ErrorKind::NotFound.into() };

@@ -13,6 +13,7 @@ mod v4l;
 pub mod y4m;
 mod yuv;
 
+pub use convert::PixelFormat;
 pub use error::CameraError;
 pub use fps::{Fps, FpsError};
 pub use reopening::{Reopening, Seen};
@@ -59,6 +60,8 @@ pub struct Wanted {
     pub height: u32,
     /// Frames a second.
     pub fps: Fps,
+    /// This one and no other; `None` for the best that the camera has.
+    pub format: Option<PixelFormat>,
 }
 
 /// How fast a replay goes. A camera has its own pace.

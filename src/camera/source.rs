@@ -183,7 +183,7 @@ mod tests {
     #[cfg(not(feature = "v4l"))]
     #[test]
     fn a_build_without_cameras_says_how_to_get_them() {
-        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap() };
+        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap(), format: None };
         let source: Source = "v4l:/dev/video0".parse().unwrap();
         let error = source.open(&want, Pace::Real).err().unwrap().to_string();
         assert!(error.contains("/dev/video0") && error.contains("--features v4l"), "{error}");

@@ -63,7 +63,8 @@ pub fn demo(args: &Args) -> Result<(), Failure> {
     let mut keeper = keeper(&config, house, &timeline, &clock, scratch.path())?;
     let inputs = script(&frames.join("inputs.txt"))?;
     let source = Source::Folder(frames.join("evening"), fps()?);
-    let mut camera = source.open(&Wanted { width: 480, height: 360, fps: fps()? }, Pace::Fast)?;
+    let mut camera =
+        source.open(&Wanted { width: 480, height: 360, fps: fps()?, format: None }, Pace::Fast)?;
     let mut sheet = Sheet::default();
     let mut told = Ok(());
     let names = keeper.house().clone();

@@ -49,7 +49,7 @@ pub fn wanted(config: &Config) -> Result<Wanted, Failure> {
     let camera = &config.camera;
     let fps = Fps::new(f64::from(camera.fps))
         .map_err(|e| Failure::new(super::code::CONFIG, &e.to_string()))?;
-    Ok(Wanted { width: camera.width, height: camera.height, fps })
+    Ok(Wanted { width: camera.width, height: camera.height, fps, format: camera.format })
 }
 
 /// Both networks of a configuration.

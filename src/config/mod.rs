@@ -192,6 +192,7 @@ pub(crate) fn listed<T: Display>(faults: &[T]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::camera::PixelFormat;
     use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -203,6 +204,15 @@ mod tests {
         assert_eq!(parse("").unwrap(), Config::default());
         assert_eq!(parse(&Config::default().to_toml()).unwrap(), Config::default());
         assert_eq!(Config::default().policy(), Policy::default());
+    }
+
+    #[test]
+    fn every_pixel_format_can_be_named_and_is_written_out_again() {
+        for format in PixelFormat::ALL {
+            let config = parse(&format!("[camera]\nformat = \"{format}\"")).unwrap();
+            assert_eq!(config.camera.format, Some(format));
+            assert_eq!(parse(&config.to_toml()).unwrap(), config);
+        }
     }
 
     #[test]
@@ -241,6 +251,10 @@ mod tests {
                 &["2 things", "(1) lockout.misses", "(2) door.pulse is 120s; choose 100ms to 60s"],
             ),
             ("[camera]\nfps = 0\nwidth = 9000", &["camera.fps is 0", "camera.width is 9000"]),
+            (
+                "[camera]\nformat = \"MJPEG\"",
+                &["line 2", "\"MJPEG\"", "there are YUYV, UYVY", "MJPG, GREY"],
+            ),
             ("[models]\nleast_detection = nan", &["models.least_detection is NaN"]),
             ("[models]\nthreads = 5", &["models.threads is 5"]),
             ("[quality]\nmost_yaw = nan", &["quality.most_yaw is NaN"]),

@@ -1,6 +1,6 @@
 use super::Span;
 use crate::{
-    camera::Source,
+    camera::{PixelFormat, Source},
     decision::{LivenessPolicy, LivenessScore, Margin, Policy, Threshold},
     detect::Limits,
     door::{InputSpec, LockSpec},
@@ -47,6 +47,9 @@ pub struct CameraConfig {
     pub height: u32,
     /// Wanted frames a second.
     pub fps: u32,
+    /// The only pixel format to take; absent for the best there is.
+    #[serde(with = "text_option", skip_serializing_if = "Option::is_none")]
+    pub format: Option<PixelFormat>,
 }
 
 /// `[models]`
@@ -214,7 +217,7 @@ impl Default for OnlyLockDoor {
 impl Default for CameraConfig {
     fn default() -> Self {
         let source = "v4l:/dev/video0".parse().expect("the default source parses");
-        Self { source, width: 640, height: 480, fps: 10 }
+        Self { source, width: 640, height: 480, fps: 10, format: None }
     }
 }
 

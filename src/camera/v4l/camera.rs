@@ -143,14 +143,16 @@ fn agree(device: &Device, path: &Path, want: &Wanted) -> Result<Layout, CameraEr
     let codes: Vec<FourCC> =
         device.enum_formats().map_err(&failed)?.iter().map(|format| format.fourcc).collect();
     let formats = codes.iter().filter_map(|code| PixelFormat::from_fourcc(&code.repr));
+    let formats = formats.filter(|format| want.format.is_none_or(|wanted| wanted == *format));
     let offers: Vec<Offer> = formats.flat_map(|format| offers(device, format, want)).collect();
     let Some(offer) = choose(&offers, want) else {
-        return Err(unsuitable(path, no_format(&codes)));
+        return Err(unsuitable(path, no_format(&codes, want.format)));
     };
     let code = FourCC::new(offer.format.fourcc());
     let set = device.set_format(&Format::new(offer.width, offer.height, code)).map_err(failed)?;
-    let Some(format) = PixelFormat::from_fourcc(&set.fourcc.repr) else {
-        return Err(unsuitable(path, no_format(&[set.fourcc])));
+    let format = PixelFormat::from_fourcc(&set.fourcc.repr);
+    let Some(format) = format.filter(|set| want.format.is_none_or(|wanted| wanted == *set)) else {
+        return Err(unsuitable(path, no_format(&[set.fourcc], want.format)));
     };
     // What YUV is by default follows from the colour space: V4L2_MAP_QUANTIZATION_DEFAULT.
     let range = match (set.quantization, set.colorspace) {
@@ -160,18 +162,23 @@ fn agree(device: &Device, path: &Path, want: &Wanted) -> Result<Layout, CameraEr
     Ok(Layout { format, width: set.width, height: set.height, stride: set.stride as usize, range })
 }
 
-fn no_format(codes: &[FourCC]) -> String {
+fn no_format(codes: &[FourCC], wanted: Option<PixelFormat>) -> String {
     if codes.is_empty() {
         return "gives no pictures; a camera has several devices, name the first of them"
             .to_owned();
     }
     let codes: Vec<_> = codes.iter().map(|code| code.repr.escape_ascii().to_string()).collect();
-    let read: Vec<_> = PixelFormat::ALL.iter().map(PixelFormat::to_string).collect();
-    format!(
-        "gives {}, and only {} are read; a ribbon cable's camera has to come through y4m: and a pipe",
-        codes.join(", "),
-        read.join(", ")
-    )
+    let codes = codes.join(", ");
+    match wanted {
+        Some(wanted) => format!(
+            "gives {codes}, and camera.format asks for {wanted}; name another one, or leave that out"
+        ),
+        None => format!(
+            "gives {codes}, and only {} are read; a ribbon cable's camera has to come through y4m: and a \
+             pipe",
+            PixelFormat::list()
+        ),
+    }
 }
 
 /// What the camera can do in one format, of ranges of sizes only the one nearest to what is wanted.
@@ -279,7 +286,7 @@ mod tests {
     use crate::camera::{Fps, Pace, Source};
 
     fn open(path: &str) -> CameraError {
-        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap() };
+        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap(), format: None };
         Source::V4l(path.into()).open(&want, Pace::Real).err().unwrap()
     }
 
@@ -292,12 +299,18 @@ mod tests {
         let null = open("/dev/null");
         assert!(null.to_string().starts_with("/dev/null: gives no pictures"), "{null}");
         let folder = open("/dev");
-        assert!(!folder.is_lost() && folder.to_string().contains("not a device"), "{folder}");
+        assert!(folder.is_lost() && folder.to_string().contains("not a device"), "{folder}");
     }
 
     #[test]
     fn a_camera_with_formats_of_its_own_is_told_what_is_read() {
-        let problem = no_format(&[FourCC::new(b"pBAA"), FourCC::new(b"H264")]);
+        let codes = [FourCC::new(b"pBAA"), FourCC::new(b"H264")];
+        let problem = no_format(&codes, None);
         assert!(problem.starts_with("gives pBAA, H264, and only YUYV, UYVY, NV12"), "{problem}");
+        let problem = no_format(&codes, Some(PixelFormat::Mjpeg));
+        assert!(
+            problem.starts_with("gives pBAA, H264, and camera.format asks for MJPG"),
+            "{problem}"
+        );
     }
 }

@@ -47,7 +47,7 @@ mod tests {
     }
 
     fn want(width: u32, height: u32, fps: f64) -> Wanted {
-        Wanted { width, height, fps: Fps::new(fps).unwrap() }
+        Wanted { width, height, fps: Fps::new(fps).unwrap(), format: None }
     }
 
     #[test]

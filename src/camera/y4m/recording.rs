@@ -66,7 +66,7 @@ mod tests {
     fn frames(bytes: &[u8]) -> (Vec<Frame>, Vec<CameraError>) {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap() };
+        let want = Wanted { width: 640, height: 480, fps: Fps::new(10.0).unwrap(), format: None };
         let mut source = Source::Y4m(file.path().to_path_buf()).open(&want, Pace::Fast).unwrap();
         let (mut frames, mut errors) = (Vec::new(), Vec::new());
         loop {
