@@ -30,6 +30,24 @@ need() {
     die "cannot install ${missing[*]}; on another system than Debian find what they hold yourself"
 }
 
+# Sets all that cargo needs to build for the target what goes onto a board, in the profile `board`.
+for_board() {
+  command -v rustup >/dev/null || die "no rustup, which brings the target's standard library; install it from Debian (rustup) or rustup.rs"
+  rustup target add "$target" >/dev/null 2>&1 ||
+    die "rustup cannot add $target; run \`rustup target add $target\` to see why"
+  # binutils reads any ELF; libclang is for the bindings of V4L2, which are made at build time.
+  need "gcc-$triple" "libc6-dev-$arch-cross" binutils libclang-dev
+
+  local suffix=${target//-/_} lld
+  export "CARGO_TARGET_${suffix^^}_LINKER=$triple-gcc" "CC_$suffix=$triple-gcc"
+  export "BINDGEN_EXTRA_CLANG_ARGS_$suffix=--target=$triple -I/usr/$triple/include"
+  # lld, which rustup brings, folds the many functions of tract that are the same code, and packs relocations.
+  lld=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/gcc-ld
+  [[ -x $lld/ld.lld ]] || die "this Rust has no rust-lld; update it by \`rustup update\`"
+  export "CARGO_TARGET_${suffix^^}_RUSTFLAGS=-Clink-arg=-fuse-ld=lld -Clink-arg=-B$lld -Clink-arg=-Wl,--icf=all -Clink-arg=-Wl,-z,pack-relative-relocs"
+  board=(--locked --profile board --target "$target" --features v4l,rppal)
+}
+
 # Where cargo puts what is built for the target.
 built() {
   echo "${CARGO_TARGET_DIR:-target}/$target/board"
