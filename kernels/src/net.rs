@@ -145,8 +145,9 @@ impl Builder {
             let Size { height, width, channels, .. } = self.sizes[map];
             Place { at: places.0[map], height, width, channels }
         };
-        let window = |conv: &Conv, map: usize| {
-            Box::new(Window::new(conv, table, [self.sizes[map].height, self.sizes[map].width]))
+        let window = |conv: &Conv, from: usize, map: usize| {
+            let Size { height, width, .. } = self.sizes[map];
+            Box::new(Window::new(conv, table, self.sizes[from].width, [height, width]))
         };
         let mut stages = Vec::new();
         for (i, (step, from)) in self.steps.iter().enumerate().filter(|(i, _)| !fused[*i]) {
@@ -161,12 +162,12 @@ impl Builder {
                     Stage::Product {
                         from: place(from.0),
                         to,
-                        depthwise: Some(window(conv, before + 1)),
-                        dense: window(dense, i + 1),
+                        depthwise: Some(window(conv, from.0, before + 1)),
+                        dense: window(dense, i, i + 1),
                     }
                 }
                 (Step::Conv(conv), None) => {
-                    let (from, window) = (place(from.0), window(conv, i + 1));
+                    let (from, window) = (place(from.0), window(conv, from.0, i + 1));
                     match conv.depthwise {
                         true => Stage::Depthwise { from, to, window },
                         false => Stage::Product { from, to, depthwise: None, dense: window },

@@ -9,6 +9,7 @@ pub(crate) static TABLE: Table = Table {
     name: "scalar",
     layout: Layout { block: 8, step: 1, group: 4, channel: |_, place| place },
     offset: 0,
+    lifts: false,
     prepare: None,
     gemm,
     depthwise_pack: |conv| {

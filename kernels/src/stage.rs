@@ -45,12 +45,12 @@ pub(crate) struct Window {
     size: [usize; 3],
     output: Output,
     packed: Packed,
-    /// A column of padding.
+    /// A row of padding.
     pad: Vec<u8>,
 }
 
 impl Window {
-    pub fn new(conv: &Conv, table: &Table, [height, width]: [usize; 2]) -> Self {
+    pub fn new(conv: &Conv, table: &Table, from: usize, [height, width]: [usize; 2]) -> Self {
         let pack = if conv.depthwise { pack::depthwise } else { pack::dense };
         Self {
             kernel: conv.kernel,
@@ -60,7 +60,7 @@ impl Window {
             size: [height, width, conv.outputs],
             output: conv.output,
             packed: pack(conv, table),
-            pad: vec![flipped(conv.input_zero, table); conv.inputs.next_multiple_of(64)],
+            pad: vec![flipped(conv.input_zero, table); from * conv.inputs + SLACK],
         }
     }
 
@@ -114,7 +114,8 @@ impl Stage {
         if depthwise.is_none() && dense.direct(table) {
             return 0;
         }
-        let bytes = dense.gathered_rows() * dense.size[1] * dense.gathered() + SLACK;
+        let rows = dense.gathered_rows() * dense.size[1];
+        let bytes = rows.next_multiple_of(2) * dense.gathered() + SLACK;
         let prepared = table.prepare.as_ref().map_or(0, |prepare| prepare.size);
         (1 + prepared) * bytes.next_multiple_of(64)
     }
@@ -249,7 +250,7 @@ unsafe fn product(
                 Some(prepare) => {
                     let bytes = rows * parts.lda;
                     let to = ground.scratch.add(bytes.next_multiple_of(64) + SLACK);
-                    (prepare.run)(a, to, bytes);
+                    (prepare.run)(a, to, rows, parts.lda);
                     (to.cast_const(), prepare.size * parts.lda)
                 }
                 None => (a, parts.lda),
@@ -275,6 +276,7 @@ unsafe fn product(
                     w: dense.packed.weights.as_ptr().add(block.weights),
                     bias: dense.packed.bias.as_ptr().add(block.numbers),
                     scale: dense.packed.scale.as_ptr().add(block.numbers),
+                    lift: dense.packed.lift.as_ref().map(|lift| lift.as_ptr().add(block.numbers)),
                     width: block.width,
                     channels: block.channels,
                     out,
@@ -299,20 +301,15 @@ unsafe fn depthwise_row(
     step: usize,
 ) {
     let pad = window.pad.as_ptr();
-    let mut rows = [pad; 3];
-    let mut steps = [0; 3];
-    for i in 0..3 {
-        if let Some(y) = (row * window.stride[0] + i).checked_sub(window.pads[0])
-            && y < from.height
-        {
-            // SAFETY: a row of the map.
-            rows[i] = unsafe { map.add(y * from.width * from.channels) };
-            steps[i] = from.channels;
-        }
-    }
+    let rows = [0, 1, 2].map(|i| {
+        let y = (row * window.stride[0] + i).checked_sub(window.pads[0]);
+        let y = y.filter(|&y| y < from.height);
+        // SAFETY: a row of the map.
+        y.map_or(pad, |y| unsafe { map.add(y * from.width * from.channels) })
+    });
     let work = Depthwise {
         rows,
-        steps,
+        step: from.channels,
         width: from.width,
         pad,
         left: window.pads[1],
@@ -321,6 +318,7 @@ unsafe fn depthwise_row(
         w: window.packed.weights.as_ptr(),
         bias: window.packed.bias.as_ptr(),
         scale: window.packed.scale.as_ptr(),
+        lift: window.packed.lift.as_ref().map(|lift| lift.as_ptr()),
         out,
         out_step: step,
         columns: window.size[1],
@@ -339,53 +337,47 @@ unsafe fn gather_row(window: &Window, map: *const u8, from: &Place, row: usize, 
     let [high, wide] = window.kernel;
     let (channels, step) = (from.channels, window.gathered());
     let run = wide * channels;
+    let source = |i: usize| {
+        let y = (row * window.stride[0] + i).checked_sub(window.pads[0]);
+        let y = y.filter(|&y| y < from.height);
+        // SAFETY: a row of the map.
+        y.map_or(window.pad.as_ptr(), |y| unsafe { map.add(y * from.width * channels) })
+    };
     for x in 0..window.size[1] {
-        // SAFETY: `step` bytes for each output; what a copy of 16 writes past its run is written over
-        // by the next, lies in the filling up to `step` or in the slack.
-        let out = unsafe { out.add(x * step) };
         let left = (x * window.stride[1]).checked_sub(window.pads[1]);
+        let left = left.filter(|left| left + wide <= from.width);
         for i in 0..high {
-            let y = (row * window.stride[0] + i).checked_sub(window.pads[0]);
-            let y = y.filter(|&y| y < from.height);
-            // SAFETY: as above; reads stay in the map or its slack, or in the padding.
+            // SAFETY: `step` bytes for each output; what a copy of 16 writes past its run is written over
+            // by the next, lies in the filling up to `step` or in the slack. Reads stay in the map or its
+            // slack, or in the padding.
             unsafe {
-                let out = out.add(i * run);
-                match (y, left) {
-                    (Some(y), Some(left)) if left + wide <= from.width => {
-                        let source = map.add((y * from.width + left) * channels);
-                        if run <= 16 {
-                            let bytes = source.cast::<[u8; 16]>().read_unaligned();
-                            out.cast::<[u8; 16]>().write_unaligned(bytes);
-                        } else {
-                            out.copy_from_nonoverlapping(source, run);
-                        }
+                let out = out.add(x * step + i * run);
+                match left {
+                    Some(left) if run <= 16 => {
+                        let source = source(i).add(left * channels);
+                        let bytes = source.cast::<[u8; 16]>().read_unaligned();
+                        out.cast::<[u8; 16]>().write_unaligned(bytes);
                     }
-                    _ => gather_edge(window, map, from, x, y, out),
+                    Some(left) => {
+                        out.copy_from_nonoverlapping(source(i).add(left * channels), run);
+                    }
+                    None => gather_edge(window, source(i), from, x, out),
                 }
             }
         }
     }
 }
 
-/// One row of a window that reaches over the edge.
-unsafe fn gather_edge(
-    window: &Window,
-    map: *const u8,
-    from: &Place,
-    x: usize,
-    y: Option<usize>,
-    out: *mut u8,
-) {
+/// One row of a window that reaches over the left or right edge.
+unsafe fn gather_edge(window: &Window, row: *const u8, from: &Place, x: usize, out: *mut u8) {
     let channels = from.channels;
     for j in 0..window.kernel[1] {
         let column = (x * window.stride[1] + j).checked_sub(window.pads[1]);
-        // SAFETY: a pixel of the map, or the padding, which is as long as a pixel.
+        // SAFETY: a pixel of the row, or the padding, which is as long as one.
         unsafe {
-            let source = match (y, column) {
-                (Some(y), Some(column)) if column < from.width => {
-                    map.add((y * from.width + column) * channels)
-                }
-                _ => window.pad.as_ptr(),
+            let source = match column.filter(|&column| column < from.width) {
+                Some(column) => row.add(column * channels),
+                None => window.pad.as_ptr(),
             };
             out.add(j * channels).copy_from_nonoverlapping(source, channels);
         }

@@ -1,13 +1,15 @@
 //! The ways to compute, and the one choice between them.
 
+#[cfg(doc)]
+use crate::pack::Packed;
 use crate::{Conv, scalar};
 use std::sync::OnceLock;
 
 /// Matrix product of one block of output channels, with what becomes of the sums.
 ///
 /// Whoever makes one promises that `a` may be read for `rows` rows, `lda` bytes apart, of
-/// `groups · group` inputs each, as [`Prepare`] made them if the way has one; `w`, `bias` and `scale` for a whole block
-/// as the way's own [`Layout`] packs it; and that `out` may be written for `rows` rows of `channels`
+/// `groups · group` inputs each, as [`Prepare`] made them if the way has one; `w`, `bias`, `scale` and
+/// `lift` for a whole block as the way's own [`Layout`] packs it; and that `out` may be written for `rows` rows of `channels`
 /// numbers.
 pub(crate) struct Gemm {
     pub a: *const u8,
@@ -18,6 +20,9 @@ pub(crate) struct Gemm {
     pub w: *const i8,
     pub bias: *const i32,
     pub scale: *const f32,
+    /// Where sums are lifted, what lowers them again; see [`Packed`].
+    #[allow(dead_code)] // where no way lifts
+    pub lift: Option<*const f32>,
     /// Channels of the block as packed, a multiple of `Layout::step`.
     pub width: usize,
     /// Channels that are there.
@@ -75,14 +80,14 @@ pub(crate) enum Target {
 
 /// One row of a 3×3 depthwise convolution.
 ///
-/// Whoever makes one promises that every column of every row, `steps` bytes apart, may be read for
-/// `channels` bytes rounded up to 16, `pad` too; `w`, `bias` and `scale` as `Table::depthwise_pack`
-/// and [`Packed`] made them; and that `out` may be written for `columns` outputs.
+/// Whoever makes one promises that every column of every row, `step` bytes apart, may be read for
+/// `channels` bytes rounded up to 16, `pad` too; `w`, `bias`, `scale` and `lift` as
+/// `Table::depthwise_pack` and [`Packed`] made them; and that `out` may be written for `columns` outputs.
 pub(crate) struct Depthwise {
-    /// The three rows under the window.
+    /// The three rows under the window, of padding where they are beyond the map.
     pub rows: [*const u8; 3],
-    /// Bytes from column to column in each.
-    pub steps: [usize; 3],
+    /// Bytes from column to column.
+    pub step: usize,
     /// Columns in.
     pub width: usize,
     /// A column of padding.
@@ -94,6 +99,9 @@ pub(crate) struct Depthwise {
     pub w: *const i8,
     pub bias: *const i32,
     pub scale: *const f32,
+    /// Where sums are lifted, what lowers them again.
+    #[allow(dead_code)] // where no way lifts
+    pub lift: Option<*const f32>,
     pub out: *mut u8,
     /// Bytes from output to output.
     pub out_step: usize,
@@ -109,9 +117,7 @@ impl Depthwise {
     pub fn column(&self, x: usize, channel: usize) -> [*const u8; 3] {
         match x.checked_sub(self.left).filter(|&x| x < self.width) {
             // Inside the map, which may be read there.
-            Some(x) => {
-                std::array::from_fn(|r| self.rows[r].wrapping_add(x * self.steps[r] + channel))
-            }
+            Some(x) => self.rows.map(|row| row.wrapping_add(x * self.step + channel)),
             None => [self.pad.wrapping_add(channel); 3],
         }
     }
@@ -129,12 +135,12 @@ pub(crate) struct Layout {
     pub channel: fn(width: usize, place: usize) -> usize,
 }
 
-/// Makes of bytes what products are of; whole 16s at a time.
+/// Makes of bytes what products are of.
 pub(crate) struct Prepare {
     /// Bytes that one becomes.
     pub size: usize,
-    /// From, to, how many: a multiple of 16.
-    pub run: unsafe fn(*const u8, *mut u8, usize),
+    /// From, to, rows, bytes of each: a multiple of 16. One row more may be read, and written.
+    pub run: unsafe fn(*const u8, *mut u8, usize, usize),
 }
 
 /// One way to compute, for one kind of processor.
@@ -144,6 +150,8 @@ pub(crate) struct Table {
     /// What maps hold less than the bytes they stand for: 128 where only signed bytes can be
     /// multiplied, 0 elsewhere.
     pub offset: i32,
+    /// Whether it takes sums that are lifted; see [`Packed`].
+    pub lifts: bool,
     /// What is done to the inputs of a product once for all blocks.
     pub prepare: Option<Prepare>,
     pub gemm: unsafe fn(&Gemm),

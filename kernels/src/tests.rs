@@ -66,6 +66,9 @@ fn conv(kind: &Kind, inputs: usize, pads: [usize; 4], floats: bool, mut numbers:
     let pads = [0, 1, 2, 3].map(|i| pads[i].min(kernel[i % 2] - 1));
     let depth = kernel[0] * kernel[1] * if depthwise { 1 } else { inputs };
     let low = numbers.below(40) as u8 * u8::from(numbers.below(3) == 0);
+    // Whole bytes from 0 up are a case of their own, and so are scales as networks have them.
+    let high = 255 - numbers.below(30) as u8 * u8::from(numbers.below(2) == 0);
+    let (least, steps) = if numbers.below(2) == 0 { (3, 5) } else { (5, 2) };
     Conv {
         kernel,
         stride: [stride; 2],
@@ -77,7 +80,8 @@ fn conv(kind: &Kind, inputs: usize, pads: [usize; 4], floats: bool, mut numbers:
         bias: (0..outputs).map(|_| numbers.below(20_001) as i32 - 10_000).collect(),
         scale: (0..outputs)
             .map(|_| {
-                (numbers.below(1000) as f32 + 1.0) * 10f32.powi(-(numbers.below(5) as i32) - 3)
+                (numbers.below(1000) as f32 + 1.0)
+                    * 10f32.powi(-(numbers.below(steps) as i32) - least)
             })
             .collect(),
         input_zero: if numbers.below(2) == 0 { 0 } else { numbers.below(256) as u8 },
@@ -85,7 +89,7 @@ fn conv(kind: &Kind, inputs: usize, pads: [usize; 4], floats: bool, mut numbers:
             Output::Floats
         } else {
             let zero = if numbers.below(2) == 0 { 0 } else { numbers.below(256) as u8 };
-            Output::Bytes { zero, low, high: 255 - numbers.below(30) as u8 }
+            Output::Bytes { zero, low, high }
         },
     }
 }
@@ -196,6 +200,29 @@ proptest! {
                     prop_assert_eq!(run.floats(end), &mean[..], "{} x{}", table.name, threads);
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn sums_around_the_last_that_a_float_holds_become_the_bytes_of_the_definition() {
+    let kind = Kind::Dense { kernel: [1, 1], stride: 1, outputs: 16 };
+    let edge = 1 << 23;
+    // From scales that cut such sums to 255 down to those that leave them far below.
+    for scale in [3.1e-5, 3.0e-5, 1e-5, 1e-9, 0.0] {
+        let mut conv = conv(&kind, 8, [0; 4], false, Numbers(3));
+        conv.bias = (0..16).map(|i| edge * [-2, -1, 1, 2][i / 4] + [-9, 0, 9, 99][i % 4]).collect();
+        conv.scale = vec![scale; 16];
+        conv.input_zero = 7;
+        conv.output = Output::Bytes { zero: 0, low: 0, high: 255 };
+        let picture = input(5 * 8, &mut Numbers(4));
+        let wanted = bytes_of(&conv, &picture, [1, 5]);
+        for table in table::all() {
+            let (mut builder, map) = Builder::new([1, 5], 8).unwrap();
+            let out = builder.conv(map, conv.clone()).unwrap();
+            let net = builder.finish_for(table, &[out], Arc::new(Pool::of(1)));
+            let run = net.run(&picture, None).unwrap();
+            assert_eq!(run.bytes(out), &wanted[..], "{} at {scale}", table.name);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One row of a depthwise convolution, 16 channels at a time: products are added two by two in 16 bits,
 //! then to 32-bit sums.
 
-use super::store;
+use super::{before_edge, store};
 use crate::{Conv, table::Depthwise};
 use std::arch::{aarch64::*, asm};
 
@@ -66,15 +66,16 @@ unsafe fn add(sums: &mut [int32x4_t; 4], low: int16x8_t, high: int16x8_t) {
 /// Sixteen channels of every output of a row.
 struct Sixteen {
     w: [int8x16_t; 9],
-    bias: [int32x4_t; 4],
+    bias: *const i32,
     scale: [float32x4_t; 4],
+    lift: *const f32,
     first: usize,
 }
 
 impl Sixteen {
     /// The output whose window begins `at` row by row and column by column.
     #[inline(always)]
-    unsafe fn output<const WHOLE: bool>(
+    unsafe fn output<const LIFTED: bool>(
         &self,
         d: &Depthwise,
         x: usize,
@@ -84,7 +85,7 @@ impl Sixteen {
         // products of 128 · 127 at most fit in 16 bits.
         unsafe {
             let byte = |tap: usize| vld1q_s8(at(tap / 3, tap % 3).cast());
-            let mut sums = self.bias;
+            let mut sums: [int32x4_t; 4] = store::four!(self.bias, "v0" "v1" "v2" "v3");
             for tap in [0, 2, 4, 6] {
                 let (a, b) = (byte(tap), byte(tap + 1));
                 let (v, w) = (self.w[tap], self.w[tap + 1]);
@@ -94,7 +95,11 @@ impl Sixteen {
             }
             let (a, w) = (byte(8), self.w[8]);
             add(&mut sums, vmull_s8(vget_low_s8(a), vget_low_s8(w)), multiply_high(a, w));
-            let bytes = store::bytes::<WHOLE>(sums, self.scale, d.range);
+            let lift = match LIFTED {
+                true => store::four!(self.lift, "v16" "v17" "v18" "v19"),
+                false => self.scale,
+            };
+            let bytes = store::bytes::<LIFTED>(&sums, &self.scale, &lift, d.range, 128);
             store::write(d.out.add(x * d.out_step + self.first), bytes, d.channels - self.first);
         }
     }
@@ -103,18 +108,17 @@ impl Sixteen {
 pub(super) unsafe fn row(d: &Depthwise) {
     // SAFETY: the caller's.
     unsafe {
-        match store::is_whole(d.range) {
-            true => outputs::<true>(d),
-            false => outputs::<false>(d),
+        match d.lift {
+            Some(lift) => outputs::<true>(d, lift),
+            None => outputs::<false>(d, d.scale),
         }
     }
 }
 
-unsafe fn outputs<const WHOLE: bool>(d: &Depthwise) {
+unsafe fn outputs<const LIFTED: bool>(d: &Depthwise, lift: *const f32) {
     // Outputs whose whole window is inside.
-    let from = d.left.div_ceil(d.stride).min(d.columns);
-    let to = (d.width + d.left).checked_sub(3).map_or(0, |last| last / d.stride + 1);
-    let to = to.clamp(from, d.columns);
+    let to = before_edge(d);
+    let from = d.left.div_ceil(d.stride).min(to);
     for first in (0..d.channels).step_by(16) {
         // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16.
         unsafe {
@@ -124,25 +128,24 @@ unsafe fn outputs<const WHOLE: bool>(d: &Depthwise) {
             }
             let sixteen = Sixteen {
                 w,
-                bias: [0, 4, 8, 12].map(|at| vld1q_s32(d.bias.add(first + at))),
-                scale: [0, 4, 8, 12].map(|at| vld1q_f32(d.scale.add(first + at))),
+                bias: d.bias.add(first),
+                scale: store::load(d.scale.add(first)),
+                lift: lift.add(first),
                 first,
             };
             for x in (0..from).chain(to..d.columns) {
-                sixteen.output::<WHOLE>(d, x, |row, column| {
+                sixteen.output::<LIFTED>(d, x, |row, column| {
                     d.column(x * d.stride + column, first)[row]
                 });
             }
-            let mut rows = [0, 1, 2].map(|r| {
-                d.rows[r]
-                    .wrapping_add(first)
-                    .wrapping_add((from * d.stride).wrapping_sub(d.left) * d.steps[r])
+            let mut rows = d.rows.map(|row| {
+                let column = (from * d.stride).wrapping_sub(d.left);
+                row.wrapping_add(first).wrapping_add(column.wrapping_mul(d.step))
             });
             for x in from..to {
-                sixteen
-                    .output::<WHOLE>(d, x, |r, column| rows[r].wrapping_add(column * d.steps[r]));
-                for (row, step) in rows.iter_mut().zip(d.steps) {
-                    *row = row.wrapping_add(d.stride * step);
+                sixteen.output::<LIFTED>(d, x, |r, column| rows[r].wrapping_add(column * d.step));
+                for row in &mut rows {
+                    *row = row.wrapping_add(d.stride * d.step);
                 }
             }
         }

@@ -1,23 +1,44 @@
 //! NEON with dot products: `sdot` multiplies 16 signed bytes and adds them four by four to four sums.
 //! Its intrinsics are not stable in Rust yet, so it is written as assembly.
 
-use super::{depthwise, store};
-use crate::table::{Gemm, Layout, Table, with_shape};
+use super::{
+    columns::{self, Column, Dot},
+    store,
+};
+use crate::table::{Depthwise, Gemm, Layout, Table, with_shape};
 use std::arch::{aarch64::*, asm};
 
 pub(super) static TABLE: Table = Table {
     name: "neondot",
     layout: Layout { block: 16, step: 4, group: 4, channel: |_, place| place },
     offset: 128,
+    lifts: true,
     prepare: None,
     gemm: |g| {
         // SAFETY: this table is chosen only where the processor has dot products.
         unsafe { gemm(g) }
     },
-    depthwise_pack: depthwise::pack,
+    depthwise_pack: columns::pack,
     depthwise_channel: |place| place,
-    depthwise: depthwise::row,
+    depthwise: |d| {
+        // SAFETY: as above.
+        unsafe { depthwise(d) }
+    },
 };
+
+#[target_feature(enable = "neon,dotprod")]
+unsafe fn depthwise(d: &Depthwise) {
+    // SAFETY: the caller's.
+    unsafe { columns::row::<Signed>(d) }
+}
+
+struct Signed;
+
+impl Dot for Signed {
+    const FLIP: u8 = 128;
+
+    columns::dot!("sdot");
+}
 
 /// Adds the products of `w`, four bytes for each of four channels, and the four bytes of `a` at `LANE`.
 #[inline]
@@ -80,7 +101,7 @@ unsafe fn tile<const M: usize, const V: usize>(g: &Gemm, row: usize) {
             }
             step::<M, V, 0>(&mut sums, g.w.add(16 * V * group), &inputs);
         }
-        store::rows(g, row, sums);
+        store::rows(g, row, sums, 128);
     }
 }
 

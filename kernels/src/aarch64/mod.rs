@@ -1,12 +1,13 @@
 //! aarch64: NEON, with the dot products of ARMv8.2 (Cortex-A76, Raspberry Pi 5) and without them
 //! (Cortex-A53 and A72, Raspberry Pi 3, 4 and Zero 2 W).
 
+mod columns;
 mod depthwise;
 mod dot;
 mod neon;
 mod store;
 
-use crate::table::Table;
+use crate::table::{Depthwise, Table};
 
 /// The ways this processor has, the best first.
 pub(crate) fn add(all: &mut Vec<&'static Table>) {
@@ -14,4 +15,10 @@ pub(crate) fn add(all: &mut Vec<&'static Table>) {
         all.push(&dot::TABLE);
     }
     all.push(&neon::TABLE);
+}
+
+/// Outputs before the first whose window reaches over the right edge.
+fn before_edge(d: &Depthwise) -> usize {
+    let to = (d.width + d.left).checked_sub(3).map_or(0, |last| last / d.stride + 1);
+    to.min(d.columns)
 }

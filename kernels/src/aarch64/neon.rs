@@ -11,6 +11,7 @@ pub(super) static TABLE: Table = Table {
     name: "neon",
     layout: Layout { block: 8, step: 8, group: 16, channel: |_, place| place },
     offset: 128,
+    lifts: true,
     prepare: None,
     gemm,
     depthwise_pack: depthwise::pack,
@@ -190,7 +191,7 @@ unsafe fn finish<const M: usize>(g: &Gemm, row: usize, sums: [[int32x4_t; M]; 8]
                 vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))
             };
             let sums = [vaddq_s32(four(0), bias[0]), vaddq_s32(four(4), bias[1])];
-            store::two(g, row + m, sums);
+            store::two(g, row + m, sums, 128);
         }
     }
 }

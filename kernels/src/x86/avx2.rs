@@ -8,11 +8,12 @@ pub(super) static TABLE: Table = Table {
     name: "avx2",
     layout: Layout { block: 16, step: 16, group: 2, channel: |_, place| channel(place) },
     offset: 0,
+    lifts: false,
     prepare: Some(Prepare {
         size: 2,
-        run: |from, to, count| {
+        run: |from, to, rows, bytes| {
             // SAFETY: this table is chosen only where the processor has AVX2.
-            unsafe { widen(from, to, count) }
+            unsafe { widen(from, to, rows * bytes) }
         },
     }),
     gemm: |g| {

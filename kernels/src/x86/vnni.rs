@@ -7,6 +7,7 @@ pub(super) static TABLE: Table = Table {
     name: "avx512vnni",
     layout: Layout { block: 64, step: 16, group: 4, channel },
     offset: 0,
+    lifts: false,
     prepare: None,
     gemm: |g| {
         // SAFETY: this table is chosen only where the processor has what `gemm` needs.
