@@ -5,7 +5,9 @@
 . "$(dirname "$0")/targets.sh"
 arch=${1:?which architecture? arm64 or armhf}
 root=${2:?in which folder?}
-[[ -e $root.done ]] && exit 0
+# udev makes the camera's device file in the guest, dbus is for systemctl there, v4l-utils sets the camera's controls.
+packages=systemd,systemd-sysv,udev,kmod,dbus,busybox-static,v4l-utils
+[[ $(cat "$root.done" 2> /dev/null) == "$packages" ]] && exit 0
 [[ $(id -u) == 0 ]] || die "a Debian is made by root; run this with sudo"
 case $arch in
   arm64) emulator=qemu-aarch64 ;;
@@ -21,7 +23,6 @@ binfmt=/proc/sys/fs/binfmt_misc
 
 discard "$root"
 log=$root.log
-# udev makes the camera's device file in the guest, dbus is for systemctl there.
-debootstrap --arch="$arch" --variant=minbase --include=systemd,systemd-sysv,udev,kmod,dbus,busybox-static \
+debootstrap --arch="$arch" --variant=minbase --include="$packages" \
   bookworm "$root" "$(mirror)" > "$log" 2>&1 || die "debootstrap failed; see $log"
-touch "$root.done"
+echo "$packages" > "$root.done"

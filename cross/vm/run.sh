@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Boots an emulated arm64 board with Debian's kernel, and the package in it; then does what guest.sh says:
-#   cross/vm/run.sh PACKAGE.deb [FOLDER]
-# FOLDER (default: vm beside the package) keeps Debian and its kernel for the next time.
+#   cross/vm/run.sh PACKAGE.deb [FOLDER [GROUP…]]
+# FOLDER (default: vm beside the package) keeps Debian and its kernel for the next time. The groups of checks are
+# in faults.sh (default: all).
 here=$(dirname "$(realpath "$0")")
 . "$here/../targets.sh"
 package=$(realpath "${1:?which package? cross/deb.sh makes it}")
@@ -20,13 +21,14 @@ cp -a "$work/debian" "$root"
 cp "$package" "$root/facelatch.deb"
 chroot "$root" dpkg -i /facelatch.deb > "$work/install.log" 2>&1 || die "the package does not install; see $work/install.log"
 install -m 755 "$here/guest.sh" "$root/usr/local/bin/guest-test"
+install -m 644 "$here/faults.sh" "$root/usr/local/lib/guest-faults"
 cp "$here/../../facelatch.example.toml" "$root/usr/share/facelatch/"
-cat > "$root/etc/systemd/system/guest-test.service" <<'U'
+cat > "$root/etc/systemd/system/guest-test.service" <<U
 [Unit]
 After=basic.target
 [Service]
 Type=oneshot
-ExecStart=/usr/local/bin/guest-test
+ExecStart=/usr/local/bin/guest-test ${*:3}
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/console
@@ -41,7 +43,7 @@ modules() {
     modprobe -d "$work/kernel/image" -S "$version" --show-depends "$name" | sed -n "s#^insmod $work/kernel/image/\([^ ]*\).*#\1#p"
   done | awk '!seen[$0]++'
 }
-for module in $(modules $boot_modules vivid gpio-sim configfs); do
+for module in $(modules $boot_modules vivid gpio-sim configfs loop); do
   install -D -m 644 "$work/kernel/image/$module" "$root/$module"
 done
 cp "$work/kernel/image/lib/modules/$version"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$version/"
@@ -73,7 +75,7 @@ chmod +x "$initrd/init"
 log=$work/console.log
 # The guest's clock counts instructions, one a nanosecond, as a core of a Pi 3 would run them about: what it
 # measures does not depend on how busy this machine is, and where it waits nobody has to.
-timeout 1500 qemu-system-aarch64 -M virt -cpu cortex-a72 -icount shift=0,sleep=off -m 1024 -nographic -no-reboot -nic none \
+timeout 3600 qemu-system-aarch64 -M virt -cpu cortex-a72 -icount shift=0,sleep=off -m 1024 -nographic -no-reboot -nic none \
   -kernel "$work/kernel/image/boot/vmlinuz-$version" -initrd "$work/initrd.gz" \
   -drive file="$work/disk.img",format=raw,if=none,id=disk,cache=unsafe -device virtio-blk-device,drive=disk \
   -append "console=ttyAMA0 rw panic=-1 quiet systemd.show_status=0 net.ifnames=0" < /dev/null | tee "$log"
