@@ -9,7 +9,7 @@ use facelatch::{
         Candidate, Command, Denial, Event, Liveness, Millis, Observation, Outcome, Policy, Quality,
         Score, TrackId,
     },
-    door::{SimLock, SimTimeline},
+    door::{DoorError, Lock, SimLock, SimTimeline},
     embed::Embedding,
     gallery::{Gallery, Key, ModelHash, Name, PersonId},
     service::{
@@ -19,7 +19,12 @@ use facelatch::{
 };
 use house::{SmallDisk, mount};
 use jiff::{Timestamp, civil::date, tz::TimeZone};
-use std::{cell::Cell, fs, path::Path};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
 
 thread_local! {
     /// What the clock on the wall shows to this test.
@@ -125,10 +130,14 @@ impl Door {
     }
 }
 
-/// Where the log cannot be opened, the daemon goes on without.
 fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
+    keeper_of(SimLock::new(SimTimeline::default()), folder, house, clock)
+}
+
+/// Where the log cannot be opened, the daemon goes on without.
+fn keeper_of(lock: impl Lock + 'static, folder: &Path, house: House, clock: Clock) -> Keeper {
     let limits = Limits { file_bytes: 1 << 20, files: 4 };
-    let (now, lock) = (Millis(0), Box::new(SimLock::new(SimTimeline::default())));
+    let (now, lock) = (Millis(0), Box::new(lock));
     let log = AuditLog::open(&folder.join("audit"), limits, &clock.moment(now)).ok();
     let saved = folder.join("lockout.json");
     Keeper::new(Policy::default(), lock, house, log, clock, saved, now).unwrap()
@@ -248,6 +257,60 @@ fn a_pulse_counts_from_when_the_strike_is_released_and_is_never_longer() {
     assert_eq!(deadline, None, "it was over before it began");
     let (decided, .., deadline) = late(700, false);
     assert_eq!(deadline, Some(decided.after(pulse)), "a replay has its own time");
+}
+
+/// A strike that looks into the log when it is released.
+struct Witness {
+    audit: PathBuf,
+    /// How many records there were.
+    found: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Lock for Witness {
+    fn unlock(&mut self) -> Result<(), DoorError> {
+        let records = audit::read(&self.audit, Filter::default()).unwrap().count();
+        self.found.lock().unwrap().push(records);
+        Ok(())
+    }
+
+    fn lock(&mut self) -> Result<(), DoorError> {
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "a witness".into()
+    }
+}
+
+#[test]
+fn whoever_comes_in_is_on_the_disk_before_and_whoever_leaves_waits_for_no_disk() {
+    let Door { folder, house, clock, keeper, visits, .. } = Door::new();
+    drop(keeper);
+    show(2, 9);
+    let (audit, found) = (folder.path().join("audit"), Arc::<Mutex<Vec<_>>>::default());
+    let witness = Witness { audit: audit.clone(), found: Arc::clone(&found) };
+    let keeper = keeper_of(witness, folder.path(), house.clone(), clock.clone());
+    let mut door = Door { folder, house, clock, keeper, now: 0, visits };
+    let records = || audit::read(&audit, Filter::default()).unwrap().count();
+    door.told_the_time();
+    for (what, happens, waits) in [
+        ("a resident", (|door| assert!(door.comes(RESIDENT).1)) as fn(&mut Door), true),
+        ("the exit button", |door| assert!(door.lets_out()), false),
+        (
+            "a command",
+            |door| {
+                door.keeper.command(Command::Unlock, 0, None, Millis(door.now));
+                door.wait(20_000);
+            },
+            true,
+        ),
+    ] {
+        let before = records();
+        happens(&mut door);
+        assert!(records() > before, "{what} is recorded");
+        let found = std::mem::take(&mut *found.lock().unwrap());
+        assert!(found[0] >= before && (found[0] > before) == waits, "{what}: {before}, {found:?}");
+    }
 }
 
 #[test]

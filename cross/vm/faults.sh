@@ -227,24 +227,21 @@ flip() {
 
 instead() { cat > /dev/null; cat "/usr/share/facelatch/models/$1-int8.onnx"; }
 
-# refuses NETWORK WORDS CHANGE: a changed file is refused with those words and its path, and the door stays
-# locked; when the good one is put in its place, the door is looked after again without anybody's help.
+# refuses NETWORK WORDS CHANGE: a changed file is refused with those words and its path, and no face opens while
+# the exit button does; when the good one is put in its place, the same daemon looks after the door again.
 refuses() {
-  local good=/usr/share/facelatch/models/$1-int8.onnx here=/srv/models/$1-int8.onnx
-  systemctl stop facelatch
+  local pid good=/usr/share/facelatch/models/$1-int8.onnx here=/srv/models/$1-int8.onnx
   cp /usr/share/facelatch/models/*.known.json /srv/models/
   $3 < "$good" > "$here"
-  configure "v4l:/dev/video0"
-  sed -i "s#^$1 = .*#$1 = \"$here\"#" "$config"
-  mark
-  forget
-  systemctl start --no-block facelatch
-  within 60 logged "$2" || { echo "not told: $(said | tail -n 3)"; return 1; }
+  now_with "v4l:/dev/video0" "s#^$1 = .*#$1 = \"$here\"#" || return
+  pid=$(property MainPID)
+  logged "$2" || { echo "not told: $(said | tail -n 3)"; return 1; }
   logged "$here" || { echo "the file is not named: $(said | tail -n 3)"; return 1; }
-  [[ $(property ActiveState) != active ]] || { echo "it is up"; return 1; }
-  strike_is 0 && never_released || return
+  exit_works || return
+  ! logged "watching the door" || { echo "it watches"; return 1; }
   cp "$good" "$here"
-  within 60 eval '[[ $(property ActiveState) == active ]]' || { echo "it does not come back: $(said | tail -n 3)"; return 1; }
+  within 60 logged "watching the door" || { echo "it does not come back: $(said | tail -n 3)"; return 1; }
+  same_daemon "$pid" || return
   said | grep -F -m 1 "$2"
 }
 
@@ -331,6 +328,7 @@ read_only_disk() {
   # The recording ends, and the daemon with it.
   check "read-only: started again, it says why it cannot" within 60 logged "Read-only file system"
   check "read-only: and the door is locked" locked_for 5
+  check "read-only: and the exit button works" exit_works
   check "mended, it starts" mended
   check "the audit log is whole after all that" facelatch log --verify
   systemctl stop facelatch

@@ -47,8 +47,8 @@ pub fn status(args: &Status) -> Result<(), Failure> {
     say!("lockdown   {}", yes(status.lockdown))?;
     say!("alarms     {alarms}")?;
     say!("recorded   {}", yes(status.audit_writable))?;
-    if status.preparing {
-        return say!("people     unknown yet: the networks are being prepared");
+    if let Some(why) = &status.waiting {
+        return say!("people     unknown yet: {why}");
     }
     say!("people     {}", status.people)
 }

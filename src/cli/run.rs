@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .reconfigured(hangup, move || rules.read());
     daemon.run(
         move || source.open(&wanted, Pace::Real),
-        move || sight(config),
+        move || sight(&config).map_err(|e| e.message),
         inputs,
         &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
         &mut |eyes, status| systemd.alive(eyes, status),
@@ -78,13 +78,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Networks and household, which take seconds on a board; the exit button works meanwhile.
-fn sight(config: Config) -> Result<Sight, Failure> {
-    let recogniser = household::recogniser(&config)?;
-    check_network(&config, &recogniser)?;
+fn sight(config: &Config) -> Result<Sight, Failure> {
+    let recogniser = household::recogniser(config)?;
+    check_network(config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
     // Open no longer than it takes to read: nobody else can change a gallery that is open.
-    let house = House::of(&household::gallery(&config, model, true)?)?;
+    let house = House::of(&household::gallery(config, model, true)?)?;
     log::info!("{} people enrolled", house.matcher().len());
+    let config = config.clone();
     let reload = move || {
         let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
         House::of(&gallery).map_err(|e| e.to_string())
@@ -251,20 +252,21 @@ impl Systemd {
 
 /// How things stand, in a line.
 fn standing(eyes: Eyes, status: &Status) -> String {
+    let missing = status.waiting.as_deref().unwrap_or("no camera");
     let mut parts = vec![match eyes {
-        Eyes::Open => "watching the door",
-        Eyes::Blind => "no camera: no face opens the door",
+        Eyes::Open => "watching the door".to_owned(),
+        Eyes::Blind => format!("{missing}: no face opens the door"),
     }];
     for (holds, words) in [
         (status.unlocked, "strike released"),
         (status.lockdown, "LOCKDOWN"),
         (!status.audit_writable, "the audit log cannot be written: no face opens the door"),
     ] {
-        parts.extend(holds.then_some(words));
+        parts.extend(holds.then(|| words.to_owned()));
     }
     let alarms = status.alarms.join(", ");
     let alarm = (!alarms.is_empty()).then(|| format!("ALARM: {alarms}"));
-    parts.into_iter().map(str::to_owned).chain(alarm).collect::<Vec<_>>().join("; ")
+    parts.into_iter().chain(alarm).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -279,7 +281,7 @@ mod tests {
             alarms: vec![],
             audit_writable: true,
             people: 2,
-            preparing: false,
+            waiting: None,
         };
         assert_eq!(standing(Eyes::Open, &calm), "watching the door");
         let trouble = Status {

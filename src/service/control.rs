@@ -103,9 +103,9 @@ pub struct Status {
     pub audit_writable: bool,
     /// How many people can be recognised.
     pub people: usize,
-    /// The networks are being prepared: nobody can be recognised yet.
+    /// Why nobody can be recognised yet, where that is so.
     #[serde(default)]
-    pub preparing: bool,
+    pub waiting: Option<String>,
 }
 
 /// A request, who asks, and where the answer goes.

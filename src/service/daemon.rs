@@ -13,6 +13,7 @@ use crate::{
     pipeline::{Recogniser, events},
 };
 use std::{
+    fmt::Display,
     path::PathBuf,
     sync::{
         Arc, Mutex, RwLock,
@@ -24,28 +25,30 @@ use std::{
 };
 
 /// What the threads tell the one that decides.
-enum Message<E> {
+enum Message {
     Event(Event, Millis),
     /// The networks are there, and whom they may know.
     Prepared(House, Reload),
+    /// Why they cannot be had; they are tried again.
+    Unprepared(String),
     /// The eyes looked: the sign of life that the watchdog waits for.
     Looked(Eyes),
-    Failed(E),
+    Failed(DaemonError),
     Asked(Asked),
 }
 
 /// A thread's way to the one that decides. Should the thread panic, that one hears of it: the others hold
 /// senders as well, and a door with a dead button would go unnoticed.
-struct Reports<E: From<DaemonError>> {
-    sender: SyncSender<Message<E>>,
+struct Reports {
+    sender: SyncSender<Message>,
     /// What the thread does.
     does: &'static str,
 }
 
-impl<E: From<DaemonError>> Drop for Reports<E> {
+impl Drop for Reports {
     fn drop(&mut self) {
         if thread::panicking() {
-            let _ = self.sender.send(Message::Failed(DaemonError::Thread(self.does).into()));
+            let _ = self.sender.send(Message::Failed(DaemonError::Thread(self.does)));
         }
     }
 }
@@ -72,9 +75,15 @@ pub enum DaemonError {
 pub enum Eyes {
     /// A frame, which was searched for faces.
     Open,
-    /// There is no camera, and it is being waited for; the inputs and commands work all the same.
+    /// There is no camera, or no networks or household to look with, and it is being waited for; the inputs and
+    /// commands work all the same.
     Blind,
 }
+
+/// How long to wait before the networks and the household are tried again; each attempt that fails doubles it.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// What is broken on a disk is mended by hand: that is soon enough.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
 const QUEUE: usize = 32;
@@ -100,6 +109,8 @@ pub struct Daemon {
     reload: Option<Reload>,
     /// Somebody was enrolled or changed meanwhile.
     is_stale: bool,
+    /// Why nobody can be recognised yet.
+    waiting: Option<String>,
     hangup: Arc<AtomicBool>,
     reconfigure: Reconfigure,
     /// What the eyes are to take over before their next look.
@@ -137,6 +148,7 @@ impl Daemon {
             control: None,
             reload: None,
             is_stale: false,
+            waiting: Some("the networks are being prepared".to_owned()),
             hangup: Arc::default(),
             reconfigure: Box::new(unchanged),
             sight: Arc::default(),
@@ -160,12 +172,12 @@ impl Daemon {
     }
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
-    /// Inputs and commands work from the start; `prepare` may take its time on the eyes' thread, and its error
-    /// is that of the daemon. `tell` hears what happens in which household, and `alive` each time the
-    /// eyes looked, every ten seconds or so while there is no camera.
+    /// Inputs and commands work from the start; `prepare` may take its time on the eyes' thread, and where it
+    /// fails it is called again, every ten seconds in the end. `tell` hears what happens in which household, and `alive` each time the
+    /// eyes looked, every ten seconds or so while they cannot.
     ///
     /// # Errors
-    /// [`DaemonError`], or what `prepare` says.
+    /// [`DaemonError`].
     pub fn run<F, P, E>(
         mut self,
         cameras: F,
@@ -173,11 +185,11 @@ impl Daemon {
         inputs: Option<Box<dyn Inputs>>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(Eyes, &Status),
-    ) -> Result<(), E>
+    ) -> Result<(), DaemonError>
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
-        P: FnOnce() -> Result<Sight, E> + Send + 'static,
-        E: From<DaemonError> + Send + 'static,
+        P: FnMut() -> Result<Sight, E> + Send + 'static,
+        E: Display,
     {
         let (sender, receiver) = sync_channel(QUEUE);
         if let Some(inputs) = inputs {
@@ -197,15 +209,15 @@ impl Daemon {
         let ended = self.decide(&receiver, tell, alive);
         self.stop.store(true, Ordering::Relaxed);
         let locked = self.keeper.lock();
-        ended.and(locked.map_err(|e| DaemonError::from(e).into()))
+        ended.and(locked.map_err(DaemonError::from))
     }
 
-    fn decide<E: From<DaemonError>>(
+    fn decide(
         &mut self,
-        receiver: &Receiver<Message<E>>,
+        receiver: &Receiver<Message>,
         tell: &mut dyn FnMut(Millis, &[News], &House),
         alive: &mut dyn FnMut(Eyes, &Status),
-    ) -> Result<(), E> {
+    ) -> Result<(), DaemonError> {
         let mut time = Telling::default();
         while !self.stop.load(Ordering::Relaxed) {
             let now = self.clock.now();
@@ -221,12 +233,13 @@ impl Daemon {
             match receiver.recv_timeout(until.min(Duration::from_millis(500))) {
                 Ok(Message::Event(event, at)) => self.keeper.tell(event, at),
                 Ok(Message::Prepared(house, reload)) => self.take_over_sight(house, reload),
-                Ok(Message::Looked(eyes)) => alive(eyes, &self.keeper.status()),
+                Ok(Message::Unprepared(why)) => self.is_kept_from_looking(why),
+                Ok(Message::Looked(eyes)) => alive(eyes, &self.status()),
                 Ok(Message::Asked(asked)) => self.answer(asked),
                 Ok(Message::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => self.keeper.tell(Event::Tick, self.clock.now()),
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err(DaemonError::Thread("looks").into());
+                    return Err(DaemonError::Thread("looks"));
                 }
             }
             let news = self.keeper.news();
@@ -264,10 +277,20 @@ impl Daemon {
             // Frames are lent without asking here.
             Request::Frame => (false, "no frame".to_owned()),
         };
-        let preparing = self.reload.is_none();
-        let status = Some(Status { preparing, ..self.keeper.status() });
         // Whoever asked may have gone.
-        let _ = answer.try_send(Answer { done, text, status, frame: None });
+        let _ = answer.try_send(Answer { done, text, status: Some(self.status()), frame: None });
+    }
+
+    fn status(&self) -> Status {
+        Status { waiting: self.waiting.clone(), ..self.keeper.status() }
+    }
+
+    /// Said once for each reason.
+    fn is_kept_from_looking(&mut self, why: String) {
+        if self.waiting.as_ref() != Some(&why) {
+            log::error!("{why}; no face opens the door until that is mended");
+            self.waiting = Some(why);
+        }
     }
 
     fn take_over_rules(&mut self, now: Millis) {
@@ -291,6 +314,7 @@ impl Daemon {
     fn take_over_sight(&mut self, house: House, reload: Reload) {
         self.set_house(house);
         self.reload = Some(reload);
+        self.waiting = None;
         if std::mem::take(&mut self.is_stale)
             && let (false, why) = self.reload_house()
         {
@@ -319,11 +343,11 @@ impl Daemon {
         self.keeper.set_house(house);
     }
 
-    fn start_eyes<F, P, E>(&self, cameras: F, prepare: P, sender: SyncSender<Message<E>>)
+    fn start_eyes<F, P, E>(&self, cameras: F, prepare: P, sender: SyncSender<Message>)
     where
         F: FnMut() -> Result<Box<dyn FrameSource>, CameraError> + Send + 'static,
-        P: FnOnce() -> Result<Sight, E> + Send + 'static,
-        E: From<DaemonError> + Send + 'static,
+        P: FnMut() -> Result<Sight, E> + Send + 'static,
+        E: Display,
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
         let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
@@ -331,13 +355,8 @@ impl Daemon {
         thread::spawn(move || {
             let reports = Reports { sender, does: "looks" };
             let sender = &reports.sender;
-            let Sight { mut recogniser, house, reload } = match prepare() {
-                Ok(prepared) => prepared,
-                Err(error) => {
-                    let _ = sender.send(Message::Failed(error));
-                    return;
-                }
-            };
+            let Some(prepared) = prepared(prepare, &stop, sender) else { return };
+            let Sight { mut recogniser, house, reload } = prepared;
             // Before the first look: nobody's face is a stranger's for want of the household.
             *matcher.write().unwrap_or_else(|e| e.into_inner()) = Arc::clone(house.matcher());
             let _ = sender.send(Message::Prepared(house, reload));
@@ -350,17 +369,14 @@ impl Daemon {
                 let looked =
                     look(&mut camera, &mut recogniser, &matcher, &mut lending, &clock, sender);
                 if let Err(error) = looked {
-                    let _ = sender.send(Message::Failed(error.into()));
+                    let _ = sender.send(Message::Failed(error));
                     return;
                 }
             }
         });
     }
 
-    fn start_inputs<E>(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message<E>>)
-    where
-        E: From<DaemonError> + Send + 'static,
-    {
+    fn start_inputs(&self, mut inputs: Box<dyn Inputs>, sender: SyncSender<Message>) {
         let (stop, clock) = (Arc::clone(&self.stop), self.clock.clone());
         thread::spawn(move || {
             let reports = Reports { sender, does: "feels the inputs" };
@@ -377,7 +393,7 @@ impl Daemon {
                     Ok(Some(InputEvent { kind, .. })) => {
                         Message::Event(event_of(kind), clock.now())
                     }
-                    Err(e) => Message::Failed(DaemonError::from(e).into()),
+                    Err(e) => Message::Failed(e.into()),
                 };
                 let failed = matches!(message, Message::Failed(_));
                 if reports.sender.send(message).is_err() || failed {
@@ -423,14 +439,34 @@ pub fn event_of(kind: InputKind) -> Event {
     }
 }
 
+/// What the eyes need, tried again for as long as it takes; `None` once the daemon stops.
+fn prepared<E: Display>(
+    mut prepare: impl FnMut() -> Result<Sight, E>,
+    stop: &AtomicBool,
+    sender: &SyncSender<Message>,
+) -> Option<Sight> {
+    let mut retry_in = FIRST_WAIT;
+    while !stop.load(Ordering::Relaxed) {
+        match prepare() {
+            Ok(sight) => return Some(sight),
+            Err(why) => {
+                let _ = sender.send(Message::Unprepared(why.to_string()));
+                wait(retry_in, sender);
+                retry_in = LONGEST_WAIT.min(2 * retry_in);
+            }
+        }
+    }
+    None
+}
+
 /// One frame, or one wait for the camera to come back.
-fn look<F, E>(
+fn look<F>(
     camera: &mut Reopening<F>,
     recogniser: &mut Recogniser,
     matcher: &RwLock<Arc<Matcher>>,
     lending: &mut Lending,
     clock: &Clock,
-    sender: &SyncSender<Message<E>>,
+    sender: &SyncSender<Message>,
 ) -> Result<(), DaemonError>
 where
     F: FnMut() -> Result<Box<dyn FrameSource>, CameraError>,
@@ -448,9 +484,13 @@ where
         Look::Lost { error, retry_in } => {
             log::warn!("no camera: {error}");
             say(Event::Camera { up: false });
-            return wait(retry_in, sender);
+            wait(retry_in, sender);
+            return Ok(());
         }
-        Look::Absent { retry_in } => return wait(retry_in, sender),
+        Look::Absent { retry_in } => {
+            wait(retry_in, sender);
+            return Ok(());
+        }
     };
     if lending.lends(&frame) {
         say(Event::NoFace);
@@ -467,11 +507,10 @@ where
     Ok(())
 }
 
-/// A camera that is not there is no hang: the watchdog hears of it, and restarts nothing.
-fn wait<E>(time: Duration, sender: &SyncSender<Message<E>>) -> Result<(), DaemonError> {
+/// What is not there to look with is no hang: the watchdog hears of it, and restarts nothing.
+fn wait(time: Duration, sender: &SyncSender<Message>) {
     let _ = sender.send(Message::Looked(Eyes::Blind));
     thread::sleep(time);
-    Ok(())
 }
 
 /// A flag that SIGHUP sets.

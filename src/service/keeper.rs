@@ -21,7 +21,7 @@ use std::{
 /// Carries out what the decision core decides: the one place where a decision moves the strike.
 ///
 /// Before the strike is released for a face, the grant is on the disk; where it cannot be, and the
-/// policy asks for it, the strike stays locked.
+/// policy asks for it, the strike stays locked. Whoever leaves by the exit button waits for no disk.
 pub struct Keeper {
     core: Core,
     policy: Policy,
@@ -166,7 +166,7 @@ impl Keeper {
             alarms: self.alarms.iter().map(|kind| entry::snake(&format!("{kind:?}"))).collect(),
             audit_writable: self.recording,
             people: self.house.matcher().len(),
-            preparing: false,
+            waiting: None,
         }
     }
 
@@ -189,12 +189,17 @@ impl Keeper {
         if actions.is_empty() {
             return;
         }
+        let leaves = |a: &Action| matches!(a, Action::Unlock { cause: Cause::RequestToExit, .. });
+        if actions.iter().any(leaves) {
+            self.unlock(Cause::RequestToExit, false, now);
+        }
         let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
         let recorded = self.write(entries, now);
         let by_face = |a: &Action| matches!(a, Action::Unlock { cause: Cause::Face, .. });
         let kept_out = !recorded && self.policy.faces_need_audit && actions.iter().any(by_face);
         for action in actions {
             match action {
+                Action::Unlock { cause: Cause::RequestToExit, .. } => {}
                 Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
                 Action::Lock => self.relock(),
                 Action::Record(record) if kept_out && record.outcome == Outcome::Granted => {

@@ -79,6 +79,14 @@ impl House {
         self.daemon = Some(command.stderr(log).stdout(Stdio::null()).spawn().unwrap());
     }
 
+    /// Kills the daemon.
+    pub fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+
     /// Where systemd would listen.
     pub fn notify_socket(&self) -> PathBuf {
         self.folder.path().join("notify.sock")
@@ -105,10 +113,7 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        if let Some(daemon) = &mut self.daemon {
-            let _ = daemon.kill();
-            let _ = daemon.wait();
-        }
+        self.stop();
     }
 }
 
