@@ -48,6 +48,8 @@ struct Door {
     visits: u64,
 }
 
+const LIMITS: Limits = Limits { file_bytes: 1 << 20, files: 4 };
+
 const RESIDENT: f32 = 0.9;
 const STRANGER: f32 = 0.2;
 
@@ -136,9 +138,8 @@ fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
 
 /// Where the log cannot be opened, the daemon goes on without.
 fn keeper_of(lock: impl Lock + 'static, folder: &Path, house: House, clock: Clock) -> Keeper {
-    let limits = Limits { file_bytes: 1 << 20, files: 4 };
     let (now, lock) = (Millis(0), Box::new(lock));
-    let log = AuditLog::open(&folder.join("audit"), limits, &clock.moment(now)).ok();
+    let log = AuditLog::open(&folder.join("audit"), LIMITS, &clock.moment(now)).ok();
     let saved = folder.join("lockout.json");
     Keeper::new(Policy::default(), lock, house, log, clock, saved, now).unwrap()
 }
@@ -356,4 +357,13 @@ fn on_a_disk_that_is_read_only_no_face_opens_and_the_exit_button_does() {
     let kept_out = vec![Outcome::Denied(Denial::AuditNotWritable)];
     assert_eq!(door.told_the_time().comes(RESIDENT), (kept_out, false));
     assert!(door.lets_out());
+    // It is opened again, and the daemon was never restarted.
+    let (path, moment) = (door.folder.path().join("audit"), door.clock.moment(Millis(0)));
+    door.keeper = door.keeper.reopening(move || AuditLog::open(&path, LIMITS, &moment).ok());
+    door.keeper.try_again(Millis(door.now));
+    assert!(!door.keeper.status().audit_writable);
+    assert!(mount(&["-o", "remount,rw"], disk.path()));
+    door.keeper.try_again(Millis(door.now));
+    assert_eq!(door.comes(RESIDENT), (vec![Outcome::Granted], true));
+    audit::verify(&door.folder.path().join("audit"), None).unwrap();
 }

@@ -42,7 +42,7 @@ at() {
   [ "$(registers)" = "$found" ] || echo "FAIL $1: it did not stay so: $(registers)"
 }
 fail() { echo "FAIL $*"; tail -n 20 /tmp/run; }
-wired() { sed -i "s/^lock = .*/lock = \"$1\"/; s/^pulse = .*/pulse = \"15s\"/; s/^longest = .*/longest = \"20s\"/" $config; }
+wired() { sed -i "/^\[door\]/,/^\[[^d]/{s/^lock = .*/lock = \"$1\"/; s/^pulse = .*/pulse = \"15s\"/; s/^longest = .*/longest = \"20s\"/}" $config; }
 run() {
   facelatch run > /tmp/run 2>&1 &
   daemon=$!
@@ -57,9 +57,12 @@ facelatch lock || fail "it cannot be locked"
 at locked
 run
 at running
+# It says so when it starts as well.
+locked() { grep -c "strike locked" /tmp/run; }
+before=$(locked)
 facelatch unlock --reason "a test" || fail "it cannot be opened"
 at released
-until grep -q "strike locked" /tmp/run; do sleep 1; done
+until [ "$(locked)" -gt "$before" ]; do sleep 1; done
 at locked_again
 facelatch unlock --reason "a test"
 kill -9 $daemon; sleep 1

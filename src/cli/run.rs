@@ -38,18 +38,21 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let _alone = alone(&config)?;
     let clock = Clock::new();
     log_what_holds(&config);
-    let audit = audit(&config, &clock);
+    let log = audit(&config, &clock)
+        .inspect_err(|why| log::error!("{why}; no face opens the door until that is mended"));
     let saved = config.state.folder.join("lockout.json");
     let keeper = Keeper::new(
         config.policy(),
         Box::new(lock),
         House::default(),
-        audit,
+        log.ok(),
         clock.clone(),
         saved,
         clock.now(),
     )
     .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
+    let again = (config.clone(), clock.clone());
+    let keeper = keeper.reopening(move || audit(&again.0, &again.1).ok());
     let door = &config.door;
     let any = door.contact.is_some() || door.exit_button.is_some() || door.tamper.is_some();
     let wiring = InputWiring {
@@ -160,27 +163,16 @@ impl Reread {
     }
 }
 
-/// The audit log; `None`, with the reason in the log, where it cannot be written.
-fn audit(config: &Config, clock: &Clock) -> Option<AuditLog> {
+/// The audit log; why it cannot be written otherwise.
+fn audit(config: &Config, clock: &Clock) -> Result<AuditLog, String> {
     let folder = config.state.folder.join("audit");
-    let made = fs::create_dir_all(&folder)
-        .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?));
-    let opened = made.map_err(|e| format!("{}: {e}", folder.display())).and_then(|()| {
-        AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
-            .map_err(|e| e.to_string())
-    });
-    match opened {
-        Ok(log) => {
-            log::info!("audit log at {}", log.head());
-            Some(log)
-        }
-        Err(why) => {
-            log::error!(
-                "{why}; no face opens the door until that is mended and the daemon restarted"
-            );
-            None
-        }
-    }
+    fs::create_dir_all(&folder)
+        .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?))
+        .map_err(|e| format!("{}: {e}", folder.display()))?;
+    let log = AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
+        .map_err(|e| e.to_string())?;
+    log::info!("audit log at {}", log.head());
+    Ok(log)
 }
 
 fn log_what_holds(config: &Config) {

@@ -28,6 +28,8 @@ pub struct Keeper {
     lock: Box<dyn Lock>,
     house: House,
     audit: Option<AuditLog>,
+    /// Opens the audit log, where it could not be opened before.
+    reopen: Box<dyn FnMut() -> Option<AuditLog>>,
     /// Whether the last record is on the disk.
     recording: bool,
     clock: Clock,
@@ -89,6 +91,7 @@ impl Keeper {
             lock,
             house,
             audit,
+            reopen: Box::new(|| None),
             recording: false,
             clock,
             is_live: false,
@@ -109,15 +112,26 @@ impl Keeper {
         Self { is_live: true, ..self }
     }
 
+    /// An audit log that could not be opened is tried again, by `reopen`.
+    pub fn reopening(self, reopen: impl FnMut() -> Option<AuditLog> + 'static) -> Self {
+        Self { reopen: Box::new(reopen), ..self }
+    }
+
     /// Tells the core what happened, and does what it says.
     pub fn tell(&mut self, event: Event, now: Millis) {
         let actions = self.core.handle(event, now, &self.house);
         self.carry_out(actions, now);
     }
 
-    /// To be called now and then: tries the audit log again after it could not be written.
+    /// To be called now and then: tries the audit log again after it could not be opened or written.
     pub fn try_again(&mut self, now: Millis) {
-        let Some(audit) = self.audit.as_mut().filter(|_| !self.recording) else { return };
+        if self.recording {
+            return;
+        }
+        if self.audit.is_none() {
+            self.audit = (self.reopen)();
+        }
+        let Some(audit) = &mut self.audit else { return };
         if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {
             log::info!("the audit log can be written again");
             self.recording = true;
