@@ -60,7 +60,7 @@ fn ms(time: std::time::Duration) -> f64 {
 }
 
 fn plan(file: &Path, size: [usize; 2], threads: usize) -> Done<Plan> {
-    let model = read(file, &bytes(file)?)?;
+    let model = read(file, bytes(file)?)?;
     Ok(Plan::new(file, model, size, &[], &Arc::new(Pool::new(threads)))?)
 }
 

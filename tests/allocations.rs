@@ -163,7 +163,7 @@ fn what_a_look_takes_is_tracts_and_is_given_back() {
     let (decoder, pool) = (Decoder::default(), Arc::new(Pool::new(1)));
     let limits = Config::default().quality;
     let mut recogniser = Recogniser::load(detector, network, decoder, limits, &pool).unwrap();
-    let detector = Detector::parse(detector, &std::fs::read(detector).unwrap(), &pool).unwrap();
+    let detector = Detector::parse(detector, std::fs::read(detector).unwrap(), &pool).unwrap();
     let crop = RgbImage::new(recogniser.network().input_size(), recogniser.network().input_size());
     let own = [somebody(1)];
     let matcher = Matcher::new([(PersonId(1), false, own.as_slice())]);

@@ -35,7 +35,9 @@ fn open(bytes: Vec<u8>) {
 }
 
 fn load(bytes: &[u8]) {
-    if let Ok(network) = Network::parse(Path::new("hostile.onnx"), bytes, &Arc::new(Pool::new(1))) {
+    if let Ok(network) =
+        Network::parse(Path::new("hostile.onnx"), bytes.to_vec(), &Arc::new(Pool::new(1)))
+    {
         let side = network.input_size();
         _ = network.embed(&image::RgbImage::new(side, side));
     }

@@ -1,8 +1,8 @@
-# Sourced by guest.sh: what goes wrong around a door, group by group. Each group begins with a household of its
+# Sourced by guest.sh: what is done with a door and what goes wrong around it, group by group. Each group begins with a household of its
 # own, so that it can be run alone.
 # shellcheck shell=bash disable=SC2154,SC2034,SC2016
 
-everything="everyday formats camera_errors clock reload chip models full_disk read_only_disk"
+everything="everyday deploy formats camera_errors clock reload chip models full_disk read_only_disk"
 evening="dir:/usr/share/facelatch/demo/evening@4"
 
 # fresh: a new household of one, nothing sealed, the camera as its source; not started.
@@ -39,6 +39,49 @@ never_released() {
 # same_daemon PID: it was neither restarted nor is it down.
 same_daemon() {
   [[ $(property MainPID) == "$1" && $(property ActiveState) == active ]] || { echo "restarted"; return 1; }
+}
+
+# The commands of docs/deploy.md, each as it stands there, in the order in which they stand there. What they need is
+# made here: the household's pictures, and strangers, who are the second person of the demo once more.
+
+deploy() {
+  local line number=0 in_block= document=/usr/share/doc/facelatch/deploy.md at=/srv/deploy demo=/usr/share/facelatch/demo/enrol
+  fresh
+  facelatch people remove Alex > /dev/null
+  mkdir -p "$at"/{photos,strangers,robin} && cd "$at" || return
+  cp "$demo"/Alex/*.jpg photos && cp "$demo"/Ben/[012].jpg robin && cp "$demo"/Ben/[34].jpg strangers
+  facelatch enroll Robin --from robin > /dev/null 2>&1
+  while IFS= read -r -u 9 line; do
+    case $line in
+      '```sh') in_block=1 ;;
+      '```') in_block= ;;
+      '## In service') check "deploy: the service starts" started ;;
+      '## Updates') systemctl stop facelatch ;;
+      *) [[ -z $in_block || $line == \#* ]] || { check "deploy: ${line%%  *}" as_written "$line"; number=$((number + 1)); } ;;
+    esac
+  done 9< "$document"
+  check "deploy: there were commands" [ "$number" -ge 15 ]
+  cd / || return
+  facelatch lockdown off > /dev/null
+  systemctl stop facelatch
+}
+
+as_written() {
+  local line=$1 anchor
+  case $line in
+    *"enroll Alex --camera"*)
+      # Nobody stands before vivid; what comes after wants somebody who is enrolled.
+      ! bash -c "$line" < /dev/null || { echo "it enrolled a test pattern"; return 1; }
+      facelatch enroll Alex --from /usr/share/facelatch/demo/enrol/Alex
+      return
+      ;;
+    *1234:ab12*)
+      anchor=$(journal | grep -o 'audit log at [0-9]*:[0-9a-f]*' | tail -n 1 | cut -d' ' -f4)
+      line=${line/1234:ab12…/$anchor}
+      ;;
+  esac
+  # Who is root here has no sudo.
+  bash -c "sudo() { \"\$@\"; }; $line"
 }
 
 # Each pixel format that is read: taken from a camera that gives it, and told where it does not.

@@ -102,11 +102,11 @@ pub fn bench(args: &Args) -> Result<(), Failure> {
     let pool = Arc::new(Pool::new(args.threads.into()));
     let path = file(&args.detector, "models/detector-int8.onnx");
     let start = Instant::now();
-    let detector = Detector::parse(&path, &model::bytes(&path)?, &pool)?;
+    let detector = Detector::parse(&path, model::bytes(&path)?, &pool)?;
     let detector_load = start.elapsed();
     let path = file(&args.model, "models/embedding-int8.onnx");
     let start = Instant::now();
-    let network = Network::parse(&path, &model::bytes(&path)?, &pool)?;
+    let network = Network::parse(&path, model::bytes(&path)?, &pool)?;
     let network_load = start.elapsed();
     let picture = picture(&file(&args.picture, "demo/enrol/Alex/0.jpg"))?;
     let frame = resize(&picture, 640, 480, FilterType::Triangle);

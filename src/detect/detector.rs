@@ -17,7 +17,7 @@ impl Detector {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        Self::parse(path, &model::bytes(path)?, &Arc::new(Pool::new(1)))
+        Self::parse(path, model::bytes(path)?, &Arc::new(Pool::new(1)))
     }
 
     /// [`Detector::load`] of bytes that are read already; errors call them `path`. The threads of `pool`
@@ -25,7 +25,7 @@ impl Detector {
     ///
     /// # Errors
     /// [`NetworkError::Contract`], [`NetworkError::Unusable`].
-    pub fn parse(path: &Path, bytes: &[u8], pool: &Arc<Pool>) -> Result<Self, NetworkError> {
+    pub fn parse(path: &Path, bytes: Vec<u8>, pool: &Arc<Pool>) -> Result<Self, NetworkError> {
         let model = model::read(path, bytes)?;
         let contract = DetectorContract::of(&model)
             .map_err(|source| NetworkError::Contract { path: path.into(), source })?;

@@ -88,7 +88,7 @@ impl Contract {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Unusable`], [`NetworkError::Contract`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        let model = model::read(path, &model::bytes(path)?)?;
+        let model = model::read(path, model::bytes(path)?)?;
         Self::of(&model).map_err(|source| NetworkError::Contract { path: path.into(), source })
     }
 

@@ -20,7 +20,7 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Read`], [`NetworkError::Contract`], [`NetworkError::Unusable`].
     pub fn load(path: &Path) -> Result<Self, NetworkError> {
-        Self::parse(path, &model::bytes(path)?, &Arc::new(Pool::new(1)))
+        Self::parse(path, model::bytes(path)?, &Arc::new(Pool::new(1)))
     }
 
     /// [`Network::load`] of bytes that are read already; errors call them `path`. The threads of `pool`
@@ -28,7 +28,7 @@ impl Network {
     ///
     /// # Errors
     /// [`NetworkError::Contract`], [`NetworkError::Unusable`].
-    pub fn parse(path: &Path, bytes: &[u8], pool: &Arc<Pool>) -> Result<Self, NetworkError> {
+    pub fn parse(path: &Path, bytes: Vec<u8>, pool: &Arc<Pool>) -> Result<Self, NetworkError> {
         let model = model::read(path, bytes)?;
         let contract = Contract::of(&model)
             .map_err(|source| NetworkError::Contract { path: path.into(), source })?;

@@ -3,6 +3,7 @@ use super::{
     int8::{self, BytesOp, Kind, Region},
 };
 use facelatch_kernels::{FORCE, Map, Net, Pool, is_fast, unknown_way, ways};
+use prost::Message;
 use std::{
     collections::HashMap,
     io,
@@ -60,12 +61,13 @@ pub fn bytes(path: &Path) -> Result<Vec<u8>, NetworkError> {
     std::fs::read(path).map_err(|source| NetworkError::Read { path: path.into(), source })
 }
 
-/// An ONNX file's bytes as a message; errors call them `path`.
+/// An ONNX file's bytes as a message; errors call them `path`. They are let go: what follows wants memory.
 ///
 /// # Errors
 /// [`NetworkError::Unusable`].
-pub fn read(path: &Path, mut bytes: &[u8]) -> Result<ModelProto, NetworkError> {
-    onnx().proto_model_for_read(&mut bytes).map_err(|e| unusable(path, &e))
+pub fn read(path: &Path, bytes: Vec<u8>) -> Result<ModelProto, NetworkError> {
+    // As tract would, without a copy of the file.
+    ModelProto::decode(&bytes[..]).map_err(|e| unusable(path, &e.into()))
 }
 
 /// A network made ready to run on one picture at a time. Any number of threads may use it at once.

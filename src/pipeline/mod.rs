@@ -96,8 +96,8 @@ impl Recogniser {
         limits: Limits,
         pool: &Arc<Pool>,
     ) -> Result<Self, NetworkError> {
-        let detector = Detector::parse(detector, &model::bytes(detector)?, pool)?;
-        let network = Network::parse(network, &model::bytes(network)?, pool)?;
+        let detector = Detector::parse(detector, model::bytes(detector)?, pool)?;
+        let network = Network::parse(network, model::bytes(network)?, pool)?;
         let aligned = RgbImage::new(network.input_size(), network.input_size());
         Ok(Self {
             detector,
