@@ -45,7 +45,7 @@ same_daemon() {
 # made here: the household's pictures, and strangers, who are the second person of the demo once more.
 
 deploy() {
-  local line number=0 in_block= document=/usr/share/doc/facelatch/deploy.md at=/srv/deploy demo=/usr/share/facelatch/demo/enrol
+  local line number=0 in_block='' document=/usr/share/doc/facelatch/deploy.md at=/srv/deploy demo=/usr/share/facelatch/demo/enrol
   fresh
   facelatch people remove Alex > /dev/null
   mkdir -p "$at"/{photos,strangers,robin} && cd "$at" || return
@@ -54,7 +54,7 @@ deploy() {
   while IFS= read -r -u 9 line; do
     case $line in
       '```sh') in_block=1 ;;
-      '```') in_block= ;;
+      '```') in_block='' ;;
       '## In service') check "deploy: the service starts" started ;;
       '## Updates') systemctl stop facelatch ;;
       *) [[ -z $in_block || $line == \#* ]] || { check "deploy: ${line%%  *}" as_written "$line"; number=$((number + 1)); } ;;
