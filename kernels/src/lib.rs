@@ -13,6 +13,8 @@
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod arena;
+#[cfg(target_arch = "arm")]
+mod arm;
 mod conv;
 mod net;
 mod pack;
