@@ -1,7 +1,7 @@
 //! 32-bit ARM with NEON: every Raspberry Pi from the 2 on that runs a 32-bit system.
 //!
-//! Rust has NEON's intrinsics for 64-bit ARM only, and a vector cannot be an operand of `asm!` here. So
-//! the loops are functions without a frame of the compiler's, in assembly from the first instruction to
+//! Rust has stable intrinsics of NEON for 64-bit ARM only, and here no vector can be an operand of `asm!`.
+//! So the loops are functions without a frame of the compiler's, in assembly from the first instruction to
 //! the last, by the procedure call standard: they keep `r4` to `r11` and `d8` to `d15` for their caller.
 //! Each says `.fpu neon` for itself, as the target is compiled for processors without.
 
