@@ -34,6 +34,7 @@ impl Gemm {
     /// The rows in tiles of `most` at most, each as high as the others or nearly: a last tile of one row
     /// would leave the core waiting. First rows, and how many.
     #[inline]
+    #[allow(dead_code)] // where a way takes its rows otherwise
     pub fn tiles(&self, most: usize) -> impl Iterator<Item = (usize, usize)> {
         let (rows, tiles) = (self.rows, self.rows.div_ceil(most));
         (0..tiles).map(move |tile| {
@@ -44,6 +45,7 @@ impl Gemm {
 }
 
 /// Calls `tile::<ROWS, VECTORS>(g, row)` with up to 8 rows and 4 vectors of channels made constants.
+#[allow(unused_macros)] // where assembly has one shape
 macro_rules! with_shape {
     ($rows:expr, $vectors:expr, $tile:ident($g:expr, $row:expr)) => {
         match $vectors {
@@ -173,6 +175,8 @@ pub(crate) fn all() -> &'static [&'static Table] {
         crate::x86::add(&mut all);
         #[cfg(target_arch = "aarch64")]
         crate::aarch64::add(&mut all);
+        #[cfg(target_arch = "arm")]
+        crate::arm::add(&mut all);
         all.push(&scalar::TABLE);
         all
     })

@@ -228,6 +228,35 @@ fn sums_around_the_last_that_a_float_holds_become_the_bytes_of_the_definition() 
 }
 
 #[test]
+fn halves_go_to_the_even_byte_and_sums_far_beyond_any_to_the_one_on_their_side() {
+    let kinds =
+        [Kind::Dense { kernel: [1, 1], stride: 1, outputs: 16 }, Kind::Depthwise { stride: 1 }];
+    let halves = [1, 3, 5, 253, 255, 257, 507, 509, 511, 513];
+    let far = [1 << 21, 1 << 22, 3 << 22, 1 << 24, 1 << 26, (1 << 29) - (1 << 20)];
+    // Half a step for each of the sum's, and nearly as far as sums may go.
+    for (scale, biases) in [(0.5, &halves[..]), (1.0, &far), (1.9, &far), (-1.9, &far)] {
+        for (kind, sign, zero) in kinds.iter().flat_map(|kind| {
+            [(kind, 1, 0), (kind, 1, 7), (kind, 1, 255), (kind, -1, 7), (kind, -1, 255)]
+        }) {
+            let mut conv = conv(kind, 16, [0; 4], false, Numbers(3));
+            conv.weights.fill(0);
+            conv.bias = (0..16).map(|i| sign * biases[i % biases.len()]).collect();
+            conv.scale = vec![scale; 16];
+            conv.output = Output::Bytes { zero, low: 0, high: 255 };
+            let picture = [9; 9 * 16];
+            let wanted = bytes_of(&conv, &picture, [3, 3]);
+            for table in table::all() {
+                let (mut builder, map) = Builder::new([3, 3], 16).unwrap();
+                let out = builder.conv(map, conv.clone()).unwrap();
+                let net = builder.finish_for(table, &[out], Arc::new(Pool::of(1)));
+                let run = net.run(&picture, None).unwrap();
+                assert_eq!(run.bytes(out), &wanted[..], "{} {kind:?} {scale} {zero}", table.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_run_exactly_is_refused() {
     let good = || {
         conv(&Kind::Dense { kernel: [1, 1], stride: 1, outputs: 4 }, 8, [0; 4], false, Numbers(1))
