@@ -343,29 +343,44 @@ unsafe fn gather_row(window: &Window, map: *const u8, from: &Place, row: usize, 
         // SAFETY: a row of the map.
         y.map_or(window.pad.as_ptr(), |y| unsafe { map.add(y * from.width * channels) })
     };
-    for x in 0..window.size[1] {
-        let left = (x * window.stride[1]).checked_sub(window.pads[1]);
-        let left = left.filter(|left| left + wide <= from.width);
+    // Outputs whose window is inside from left to right.
+    let (stride, left) = (window.stride[1], window.pads[1]);
+    let last = (from.width + left).checked_sub(wide);
+    let end = last.map_or(0, |last| last / stride + 1).min(window.size[1]);
+    let start = left.div_ceil(stride).min(end);
+    let edge = |x: usize| {
         for i in 0..high {
-            // SAFETY: `step` bytes for each output; what a copy of 16 writes past its run is written over
-            // by the next, lies in the filling up to `step` or in the slack. Reads stay in the map or its
-            // slack, or in the padding.
-            unsafe {
-                let out = out.add(x * step + i * run);
-                match left {
-                    Some(left) if run <= 16 => {
-                        let source = source(i).add(left * channels);
-                        let bytes = source.cast::<[u8; 16]>().read_unaligned();
-                        out.cast::<[u8; 16]>().write_unaligned(bytes);
-                    }
-                    Some(left) => {
-                        out.copy_from_nonoverlapping(source(i).add(left * channels), run);
-                    }
-                    None => gather_edge(window, source(i), from, x, out),
+            // SAFETY: `step` bytes for each output; the caller's map.
+            unsafe { gather_edge(window, source(i), from, x, out.add(x * step + i * run)) };
+        }
+    };
+    (0..start).for_each(edge);
+    let first = |i: usize| {
+        source(i).wrapping_add((start * stride).wrapping_sub(left).wrapping_mul(channels))
+    };
+    // SAFETY: as above. What a copy of 16 writes past its run is written over by the next, lies in the
+    // filling up to `step` or in the slack. Reads stay in the map or its slack, or in the padding.
+    unsafe {
+        if high == 3 && run <= 16 {
+            let (mut rows, mut out) = ([0, 1, 2].map(first), out.add(start * step));
+            for _ in start..end {
+                for (i, row) in rows.iter_mut().enumerate() {
+                    let bytes = row.cast::<[u8; 16]>().read_unaligned();
+                    out.add(i * run).cast::<[u8; 16]>().write_unaligned(bytes);
+                    *row = row.wrapping_add(stride * channels);
+                }
+                out = out.wrapping_add(step);
+            }
+        } else {
+            for x in start..end {
+                for i in 0..high {
+                    let row = first(i).wrapping_add((x - start) * stride * channels);
+                    out.add(x * step + i * run).copy_from_nonoverlapping(row, run);
                 }
             }
         }
     }
+    (end..window.size[1]).for_each(edge);
 }
 
 /// One row of a window that reaches over the left or right edge.

@@ -1,24 +1,29 @@
 //! One row of a depthwise convolution by dot products, 16 channels at a time: the three bytes of a column
 //! that lie above each other, and one more of weight 0, are one group of four.
 
-use super::{before_edge, store};
+use super::store;
 use crate::{Conv, table::Depthwise};
-use std::arch::{aarch64::*, asm};
+use std::arch::aarch64::*;
 
-/// `dot` of [`Dot`]. Weights are loaded for each output, four vectors by one instruction: they and the
-/// columns do not fit in the registers together.
+/// The methods of [`Dot`]. Left to itself the compiler keeps addresses on the stack and loads by two
+/// vectors where four can be loaded.
+///
+/// Where turns are taken, `v0` to `v3` are a column and `v4` to `v7` another; `v8` to `v15` the sums of two
+/// outputs, or of one and the weights of column 2; `v16` to `v19` rows as they are loaded, weights that are
+/// not kept, and what sums become; `v20` to `v23` the groups, `v24` to `v27` the scale, `v28` to `v31` the
+/// weights of column 1.
 macro_rules! dot {
-    ($instruction:literal) => {
+    ($dot:literal, $flip:literal, $first:literal, $second:literal) => {
         #[inline(always)]
         unsafe fn dot(sums: &mut [int32x4_t; 4], column: &Column, w: &mut *const i8) {
             // SAFETY: reads the caller's weights; otherwise instructions on registers.
             unsafe {
                 std::arch::asm!(
                     "ld1 {{v16.16b-v19.16b}}, [{w}], #64",
-                    concat!($instruction, " {s0:v}.4s, {c0:v}.16b, v16.16b"),
-                    concat!($instruction, " {s1:v}.4s, {c1:v}.16b, v17.16b"),
-                    concat!($instruction, " {s2:v}.4s, {c2:v}.16b, v18.16b"),
-                    concat!($instruction, " {s3:v}.4s, {c3:v}.16b, v19.16b"),
+                    concat!($dot, " {s0:v}.4s, {c0:v}.16b, v16.16b"),
+                    concat!($dot, " {s1:v}.4s, {c1:v}.16b, v17.16b"),
+                    concat!($dot, " {s2:v}.4s, {c2:v}.16b, v18.16b"),
+                    concat!($dot, " {s3:v}.4s, {c3:v}.16b, v19.16b"),
                     w = inout(reg) *w,
                     s0 = inout(vreg) sums[0],
                     s1 = inout(vreg) sums[1],
@@ -36,9 +41,196 @@ macro_rules! dot {
                 );
             }
         }
+
+        #[inline(always)]
+        unsafe fn twos(t: &columns::Turns, [a, b]: [Column; 2], to: *mut u8) {
+            // SAFETY: the caller's.
+            unsafe {
+                std::arch::asm!(
+                    "2:",
+                    "ld1 {{v8.4s-v11.4s}}, [{bias}]",
+                    "ld1 {{v12.4s-v15.4s}}, [{bias}]",
+                    "ld1 {{v16.16b-v19.16b}}, [{w0}]",
+                    columns::four_dots!($dot, 8 9 10 11, 0 1 2 3, 16 17 18 19),
+                    columns::four_dots!($dot, 12 13 14 15, 4 5 6 7, 16 17 18 19),
+                    columns::next!("{p0}" 16 "{p1}" 17 "{p2}" 18, 0 20 1 21 2 22 3 23),
+                    columns::four_dots!($dot, 8 9 10 11, 4 5 6 7, 28 29 30 31),
+                    columns::four_dots!($dot, 12 13 14 15, 0 1 2 3, 28 29 30 31),
+                    columns::next!("{q0}" 16 "{q1}" 17 "{q2}" 18, 4 20 5 21 6 22 7 23),
+                    "ld1 {{v16.16b-v19.16b}}, [{w2}]",
+                    columns::four_dots!($dot, 8 9 10 11, 0 1 2 3, 16 17 18 19),
+                    columns::four_dots!($dot, 12 13 14 15, 4 5 6 7, 16 17 18 19),
+                    "subs {turns}, {turns}, #1",
+                    "ld1 {{v16.4s-v19.4s}}, [{lift}]",
+                    columns::lowered!(16 17 18 19, 8 9 10 11),
+                    "ld1 {{v8.4s-v11.4s}}, [{lift}]",
+                    columns::lowered!(8 9 10 11, 12 13 14 15),
+                    columns::narrowed!(16 17 18 19),
+                    columns::narrowed!(8 9 10 11),
+                    $flip,
+                    $first,
+                    $second,
+                    "st1 {{v16.16b}}, [{to}], {out_step}",
+                    "st1 {{v8.16b}}, [{to}], {out_step}",
+                    "b.ne 2b",
+                    columns::edge!(),
+                    bias = in(reg) t.bias,
+                    w0 = in(reg) t.w[0],
+                    w2 = in(reg) t.w[2],
+                    lift = in(reg) t.lift,
+                    p0 = inout(reg) t.columns[0][0] => _,
+                    p1 = inout(reg) t.columns[0][1] => _,
+                    p2 = inout(reg) t.columns[0][2] => _,
+                    q0 = inout(reg) t.columns[1][0] => _,
+                    q1 = inout(reg) t.columns[1][1] => _,
+                    q2 = inout(reg) t.columns[1][2] => _,
+                    step = in(reg) t.step,
+                    turns = inout(reg) t.turns => _,
+                    edge = inout(reg) usize::from(t.edge) => _,
+                    pad = in(reg) t.pad,
+                    to = inout(reg) to => _,
+                    out_step = in(reg) t.out_step,
+                    inout("v0") a[0] => _, inout("v1") a[1] => _,
+                    inout("v2") a[2] => _, inout("v3") a[3] => _,
+                    inout("v4") b[0] => _, inout("v5") b[1] => _,
+                    inout("v6") b[2] => _, inout("v7") b[3] => _,
+                    out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+                    out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+                    out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+                    in("v20") t.groups[0], in("v21") t.groups[1],
+                    in("v22") t.groups[2], in("v23") t.groups[3],
+                    in("v24") t.scale[0], in("v25") t.scale[1],
+                    in("v26") t.scale[2], in("v27") t.scale[3],
+                    in("v28") t.kept[0][0], in("v29") t.kept[0][1],
+                    in("v30") t.kept[0][2], in("v31") t.kept[0][3],
+                    options(nostack),
+                );
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn ones(t: &columns::Turns, a: Column, to: *mut u8) {
+            // SAFETY: the caller's.
+            unsafe {
+                std::arch::asm!(
+                    "2:",
+                    "ld1 {{v8.4s-v11.4s}}, [{bias}]",
+                    "ld1 {{v16.16b-v19.16b}}, [{w0}]",
+                    columns::four_dots!($dot, 8 9 10 11, 0 1 2 3, 16 17 18 19),
+                    columns::next!("{p0}" 16 "{p1}" 17 "{p2}" 18, 4 20 5 21 6 22 7 23),
+                    columns::four_dots!($dot, 8 9 10 11, 4 5 6 7, 28 29 30 31),
+                    columns::next!("{q0}" 16 "{q1}" 17 "{q2}" 18, 0 20 1 21 2 22 3 23),
+                    columns::four_dots!($dot, 8 9 10 11, 0 1 2 3, 12 13 14 15),
+                    "subs {turns}, {turns}, #1",
+                    "ld1 {{v16.4s-v19.4s}}, [{lift}]",
+                    columns::lowered!(16 17 18 19, 8 9 10 11),
+                    columns::narrowed!(16 17 18 19),
+                    $flip,
+                    $first,
+                    "st1 {{v16.16b}}, [{to}], {out_step}",
+                    "b.ne 2b",
+                    columns::edge!(),
+                    bias = in(reg) t.bias,
+                    w0 = in(reg) t.w[0],
+                    lift = in(reg) t.lift,
+                    p0 = inout(reg) t.columns[0][0] => _,
+                    p1 = inout(reg) t.columns[0][1] => _,
+                    p2 = inout(reg) t.columns[0][2] => _,
+                    q0 = inout(reg) t.columns[1][0] => _,
+                    q1 = inout(reg) t.columns[1][1] => _,
+                    q2 = inout(reg) t.columns[1][2] => _,
+                    step = in(reg) t.step,
+                    turns = inout(reg) t.turns => _,
+                    edge = inout(reg) usize::from(t.edge) => _,
+                    pad = in(reg) t.pad,
+                    to = inout(reg) to => _,
+                    out_step = in(reg) t.out_step,
+                    inout("v0") a[0] => _, inout("v1") a[1] => _,
+                    inout("v2") a[2] => _, inout("v3") a[3] => _,
+                    out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+                    in("v12") t.kept[1][0], in("v13") t.kept[1][1],
+                    in("v14") t.kept[1][2], in("v15") t.kept[1][3],
+                    out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+                    in("v20") t.groups[0], in("v21") t.groups[1],
+                    in("v22") t.groups[2], in("v23") t.groups[3],
+                    in("v24") t.scale[0], in("v25") t.scale[1],
+                    in("v26") t.scale[2], in("v27") t.scale[3],
+                    in("v28") t.kept[0][0], in("v29") t.kept[0][1],
+                    in("v30") t.kept[0][2], in("v31") t.kept[0][3],
+                    options(nostack),
+                );
+            }
+        }
     };
 }
 pub(super) use dot;
+
+/// A column's products with four vectors of weights.
+macro_rules! four_dots {
+    ($dot:literal, $($sum:literal)*, $($column:literal)*, $($w:literal)*) => {
+        concat!($($dot, " v", $sum, ".4s, v", $column, ".16b, v", $w, ".16b\n"),*)
+    };
+}
+pub(super) use four_dots;
+
+/// A column of the three rows at some addresses, which go `step` on.
+macro_rules! next {
+    ($($address:literal $row:literal)*, $($column:literal $groups:literal)*) => {
+        concat!(
+            $("ld1 {{v", $row, ".16b}}, [", $address, "], {step}\n",)*
+            $("tbl v", $column, ".16b, {{v16.16b-v18.16b}}, v", $groups, ".16b\n"),*
+        )
+    };
+}
+pub(super) use next;
+
+/// Sums that are lifted, in steps of the output, where the lift is.
+macro_rules! lowered {
+    ($($lift:literal)*, $($sum:literal)*) => {
+        concat!(
+            columns::scaled!($($lift)*, $($sum)*, 24 25 26 27),
+            $("fcvtnu v", $lift, ".4s, v", $lift, ".4s\n"),*
+        )
+    };
+}
+pub(super) use lowered;
+
+/// Sums that are scaled and added.
+macro_rules! scaled {
+    ($($to:literal)*, $($sum:literal)*, $($scale:literal)*) => {
+        concat!($("fmla v", $to, ".4s, v", $sum, ".4s, v", $scale, ".4s\n"),*)
+    };
+}
+pub(super) use scaled;
+
+/// Steps of the output as bytes, in the first register.
+macro_rules! narrowed {
+    ($($a:literal $b:literal $c:literal $d:literal),*) => {
+        concat!($(
+            "uzp1 v", $a, ".8h, v", $a, ".8h, v", $b, ".8h\n",
+            "uzp1 v", $c, ".8h, v", $c, ".8h, v", $d, ".8h\n",
+            "uqxtn v", $a, ".8b, v", $a, ".8h\n",
+            "uqxtn2 v", $a, ".16b, v", $c, ".8h\n"
+        ),*)
+    };
+}
+pub(super) use narrowed;
+
+/// After the last turn: if there is one more, its second column is the padding.
+macro_rules! edge {
+    () => {
+        "cbz {edge}, 3f
+        mov {edge}, xzr
+        mov {turns}, #1
+        mov {q0}, {pad}
+        mov {q1}, {pad}
+        mov {q2}, {pad}
+        b 2b
+        3:"
+    };
+}
+pub(super) use edge;
 
 /// `[channels by 16][3 columns][16][row 0, 1, 2, nothing]`.
 pub(super) fn pack(conv: &Conv) -> Vec<i8> {
@@ -63,6 +255,39 @@ pub(super) trait Dot {
     /// # Safety
     /// The processor has it; the weights may be read.
     unsafe fn dot(sums: &mut [int32x4_t; 4], column: &Column, w: &mut *const i8);
+
+    /// Two outputs a turn, at stride 1; `before` are the two columns before the turns'.
+    ///
+    /// # Safety
+    /// The processor has it; what [`Turns`] names may be read, and written.
+    unsafe fn twos(turns: &Turns, before: [Column; 2], to: *mut u8);
+
+    /// One output a turn, at stride 2; `before` is the column before the turns'.
+    ///
+    /// # Safety
+    /// The same.
+    unsafe fn ones(turns: &Turns, before: Column, to: *mut u8);
+}
+
+/// Some turns of a row, each of two columns, and 16 channels of their outputs.
+pub(super) struct Turns {
+    /// How many, one at least, and whether there is one more, whose second column is the padding.
+    pub turns: usize,
+    pub edge: bool,
+    pub pad: *const u8,
+    /// The two columns of the first turn.
+    pub columns: [[*const u8; 3]; 2],
+    /// Bytes from turn to turn.
+    pub step: usize,
+    pub out_step: usize,
+    /// Each column's weights.
+    pub w: [*const i8; 3],
+    /// Those of columns 1 and 2.
+    pub kept: [[int8x16_t; 4]; 2],
+    pub bias: *const i32,
+    pub scale: [float32x4_t; 4],
+    pub lift: *const f32,
+    pub groups: Column,
 }
 
 /// Which bytes of three rows of 16 make the groups of each four channels.
@@ -81,72 +306,16 @@ static GROUPS: [u8; 64] = {
 /// A column of 16 channels.
 pub(super) type Column = [uint8x16_t; 4];
 
-/// A column of three rows, and the step to the next. The rows are loaded one after the other, so that
-/// no more than their three addresses are kept.
+/// A column of three rows.
 ///
 /// # Safety
 /// 16 bytes of each row may be read.
 #[inline(always)]
-unsafe fn column(rows: &mut [*const u8; 3], step: usize) -> Column {
-    let (a, b, c, d);
-    // SAFETY: reads the caller's bytes and `GROUPS`; otherwise instructions on registers.
+unsafe fn column(rows: [*const u8; 3], groups: &Column) -> Column {
+    // SAFETY: the caller's.
     unsafe {
-        asm!(
-            "ld1 {{v20.16b}}, [{top}], {step}",
-            "ld1 {{v21.16b}}, [{middle}], {step}",
-            "ld1 {{v22.16b}}, [{bottom}], {step}",
-            "ld1 {{v16.16b-v19.16b}}, [{groups}]",
-            "tbl {a:v}.16b, {{v20.16b-v22.16b}}, v16.16b",
-            "tbl {b:v}.16b, {{v20.16b-v22.16b}}, v17.16b",
-            "tbl {c:v}.16b, {{v20.16b-v22.16b}}, v18.16b",
-            "tbl {d:v}.16b, {{v20.16b-v22.16b}}, v19.16b",
-            top = inout(reg) rows[0],
-            middle = inout(reg) rows[1],
-            bottom = inout(reg) rows[2],
-            step = in(reg) step,
-            groups = in(reg) GROUPS.as_ptr(),
-            a = out(vreg) a,
-            b = out(vreg) b,
-            c = out(vreg) c,
-            d = out(vreg) d,
-            out("v16") _, out("v17") _, out("v18") _, out("v19") _,
-            out("v20") _, out("v21") _, out("v22") _,
-            options(pure, readonly, nostack, preserves_flags),
-        );
-    }
-    [a, b, c, d]
-}
-
-/// Sixteen channels of every output of a row.
-struct Sixteen {
-    w: *const i8,
-    bias: *const i32,
-    scale: *const f32,
-    lift: *const f32,
-    range: [u8; 3],
-    /// Channels from the first of these on.
-    channels: usize,
-}
-
-impl Sixteen {
-    /// The output of three columns.
-    #[inline(always)]
-    unsafe fn output<D: Dot, const LIFTED: bool>(&self, to: *mut u8, columns: [&Column; 3]) {
-        // SAFETY: `Depthwise` promises numbers for 16 channels and an output for every column.
-        unsafe {
-            let mut sums: [int32x4_t; 4] = store::four!(self.bias, "v0" "v1" "v2" "v3");
-            let mut w = self.w;
-            for column in columns {
-                D::dot(&mut sums, column, &mut w);
-            }
-            let scale = store::four!(self.scale, "v16" "v17" "v18" "v19");
-            let lift = match LIFTED {
-                true => store::four!(self.lift, "v20" "v21" "v22" "v23"),
-                false => scale,
-            };
-            let bytes = store::bytes::<LIFTED>(&sums, &scale, &lift, self.range, D::FLIP);
-            store::write(to, bytes, self.channels);
-        }
+        let rows = uint8x16x3_t(vld1q_u8(rows[0]), vld1q_u8(rows[1]), vld1q_u8(rows[2]));
+        groups.map(|group| vqtbl3q_u8(rows, group))
     }
 }
 
@@ -154,69 +323,83 @@ impl Sixteen {
 /// `Depthwise`'s, and the processor has `D`.
 #[inline(always)]
 pub(super) unsafe fn row<D: Dot>(d: &Depthwise) {
-    // SAFETY: the caller's.
-    unsafe {
-        match d.lift {
-            Some(lift) => outputs::<D, true>(d, lift),
-            None => outputs::<D, false>(d, d.scale),
+    for first in (0..d.channels).step_by(16) {
+        // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16.
+        unsafe {
+            let from = match d.lift {
+                Some(lift) if d.channels - first >= 16 => turns::<D>(d, lift, first),
+                _ => 0,
+            };
+            (from..d.columns).for_each(|x| output::<D>(d, first, x));
         }
     }
 }
 
+/// Sixteen channels of a row's first outputs, which are lifted, and how many those are: few are left, and only
+/// where columns do not come out even.
 #[inline(always)]
-unsafe fn outputs<D: Dot, const LIFTED: bool>(d: &Depthwise, lift: *const f32) {
-    // Outputs whose columns are inside the map, but for those that the first of them begins with; at
-    // stride 1 by threes, so that columns take turns.
-    let end = before_edge(d);
-    let start = if d.stride == 1 { 0 } else { (d.left / 2).min(end) };
-    let end = if d.stride == 1 { end / 3 * 3 } else { end };
-    for first in (0..d.channels).step_by(16) {
-        // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16.
-        unsafe {
-            let sixteen = Sixteen {
-                w: d.w.add(first * 12),
-                bias: d.bias.add(first),
-                scale: d.scale.add(first),
-                lift: lift.add(first),
-                range: d.range,
-                channels: d.channels - first,
-            };
-            let any = |x: usize| column(&mut d.column(x, first), 0);
-            let out = d.out.add(first);
-            for x in (0..start).chain(end..d.columns) {
-                let at = x * d.stride;
-                let columns = [&any(at), &any(at + 1), &any(at + 2)];
-                sixteen.output::<D, LIFTED>(out.add(x * d.out_step), columns);
-            }
-            if start == end {
-                continue;
-            }
-            let mut to = out.add(start * d.out_step);
-            let mut a = any(start * d.stride);
-            if d.stride == 1 {
-                let mut b = any(1);
-                let mut rows = d.column(2, first);
-                for _ in 0..end / 3 {
-                    let c = column(&mut rows, d.step);
-                    sixteen.output::<D, LIFTED>(to, [&a, &b, &c]);
-                    to = to.wrapping_add(d.out_step);
-                    a = column(&mut rows, d.step);
-                    sixteen.output::<D, LIFTED>(to, [&b, &c, &a]);
-                    to = to.wrapping_add(d.out_step);
-                    b = column(&mut rows, d.step);
-                    sixteen.output::<D, LIFTED>(to, [&c, &a, &b]);
-                    to = to.wrapping_add(d.out_step);
-                }
-            } else {
-                let mut rows = d.column(2 * start + 1, first);
-                for _ in start..end {
-                    let b = column(&mut rows, d.step);
-                    let c = column(&mut rows, d.step);
-                    sixteen.output::<D, LIFTED>(to, [&a, &b, &c]);
-                    to = to.wrapping_add(d.out_step);
-                    a = c;
-                }
-            }
+unsafe fn turns<D: Dot>(d: &Depthwise, lift: *const f32, first: usize) -> usize {
+    let outputs = if d.stride == 1 { 2 } else { 1 };
+    // Columns of the map from the first turn's on; those before it are as many as a turn's outputs.
+    let columns = (d.width + d.left).saturating_sub(outputs);
+    let all = d.columns / outputs;
+    let turns = all.min(columns / 2);
+    if d.left > outputs || turns == 0 {
+        return 0;
+    }
+    // SAFETY: the caller's; turns are as many as have both columns in the map, and one more if it has one.
+    unsafe {
+        let w = [0, 64, 128].map(|at| d.w.add(first * 12 + at));
+        let next = d.column(outputs, first);
+        let t = Turns {
+            turns,
+            edge: turns < all && columns % 2 == 1,
+            pad: d.pad.wrapping_add(first),
+            columns: [next, next.map(|row| row.wrapping_add(d.step))],
+            step: 2 * d.step,
+            out_step: d.out_step,
+            w,
+            kept: [vectors(w[1]), vectors(w[2])],
+            bias: d.bias.add(first),
+            scale: store::load(d.scale.add(first)),
+            lift: lift.add(first),
+            groups: vectors(GROUPS.as_ptr()),
+        };
+        let before = column(d.column(0, first), &t.groups);
+        let to = d.out.add(first);
+        match d.stride {
+            1 => D::twos(&t, [before, column(d.column(1, first), &t.groups)], to),
+            _ => D::ones(&t, before, to),
         }
+        (turns + usize::from(t.edge)) * outputs
+    }
+}
+
+/// Four vectors that follow each other.
+#[inline(always)]
+unsafe fn vectors<T, V>(from: *const T) -> [V; 4] {
+    // SAFETY: the caller's.
+    [0, 1, 2, 3].map(|v| unsafe { from.cast::<V>().add(v).read_unaligned() })
+}
+
+/// Sixteen channels of one output.
+#[inline(always)]
+unsafe fn output<D: Dot>(d: &Depthwise, first: usize, x: usize) {
+    // SAFETY: `Depthwise` promises the columns, numbers for 16 channels and the output.
+    unsafe {
+        let groups = vectors(GROUPS.as_ptr());
+        let mut sums: [int32x4_t; 4] = vectors(d.bias.add(first));
+        let mut w = d.w.add(first * 12);
+        for at in x * d.stride..x * d.stride + 3 {
+            D::dot(&mut sums, &column(d.column(at, first), &groups), &mut w);
+        }
+        let scale = store::load(d.scale.add(first));
+        let bytes = match d.lift {
+            Some(lift) => {
+                store::bytes::<true>(&sums, &scale, &store::load(lift.add(first)), d.range, D::FLIP)
+            }
+            None => store::bytes::<false>(&sums, &scale, &scale, d.range, D::FLIP),
+        };
+        store::write(d.out.add(x * d.out_step + first), bytes, d.channels - first);
     }
 }

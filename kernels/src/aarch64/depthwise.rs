@@ -69,7 +69,8 @@ struct Sixteen {
     bias: *const i32,
     scale: [float32x4_t; 4],
     lift: *const f32,
-    first: usize,
+    /// Channels from the first of these on.
+    channels: usize,
 }
 
 impl Sixteen {
@@ -78,7 +79,7 @@ impl Sixteen {
     unsafe fn output<const LIFTED: bool>(
         &self,
         d: &Depthwise,
-        x: usize,
+        to: *mut u8,
         at: impl Fn(usize, usize) -> *const u8,
     ) {
         // SAFETY: `Depthwise` promises 16 bytes of every column and an output for every column. Two
@@ -100,7 +101,7 @@ impl Sixteen {
                 false => self.scale,
             };
             let bytes = store::bytes::<LIFTED>(&sums, &self.scale, &lift, d.range, 128);
-            store::write(d.out.add(x * d.out_step + self.first), bytes, d.channels - self.first);
+            store::write(to, bytes, self.channels);
         }
     }
 }
@@ -131,10 +132,11 @@ unsafe fn outputs<const LIFTED: bool>(d: &Depthwise, lift: *const f32) {
                 bias: d.bias.add(first),
                 scale: store::load(d.scale.add(first)),
                 lift: lift.add(first),
-                first,
+                channels: d.channels - first,
             };
+            let out = d.out.add(first);
             for x in (0..from).chain(to..d.columns) {
-                sixteen.output::<LIFTED>(d, x, |row, column| {
+                sixteen.output::<LIFTED>(d, out.add(x * d.out_step), |row, column| {
                     d.column(x * d.stride + column, first)[row]
                 });
             }
@@ -142,8 +144,10 @@ unsafe fn outputs<const LIFTED: bool>(d: &Depthwise, lift: *const f32) {
                 let column = (from * d.stride).wrapping_sub(d.left);
                 row.wrapping_add(first).wrapping_add(column.wrapping_mul(d.step))
             });
-            for x in from..to {
-                sixteen.output::<LIFTED>(d, x, |r, column| rows[r].wrapping_add(column * d.step));
+            let mut out = out.add(from * d.out_step);
+            for _ in from..to {
+                sixteen.output::<LIFTED>(d, out, |r, column| rows[r].wrapping_add(column * d.step));
+                out = out.wrapping_add(d.out_step);
                 for row in &mut rows {
                     *row = row.wrapping_add(d.stride * d.step);
                 }

@@ -38,7 +38,7 @@ struct Mixed;
 impl Dot for Mixed {
     const FLIP: u8 = 0;
 
-    columns::dot!("usdot");
+    columns::dot!("usdot", "", "", "");
 }
 
 /// Adds the products of two rows of `a` and two channels of `w`: row 0 by both, row 1 by both.
@@ -62,7 +62,8 @@ fn product(mut sums: int32x4_t, a: uint8x16_t, w: int8x16_t) -> int32x4_t {
 /// of 400 pixels come out even.
 const ROWS: usize = 10;
 
-/// Makes tiles of rows: eight inputs of every row, then the next eight.
+/// Makes tiles of rows: 16 inputs of every pair of rows, then the next 16. Those of a pair are eight of the
+/// one row, eight of the other, twice.
 unsafe fn interleave(from: *const u8, to: *mut u8, rows: usize, bytes: usize) {
     for row in (0..rows).step_by(ROWS) {
         let pairs = (rows - row).min(ROWS).div_ceil(2);
@@ -70,14 +71,21 @@ unsafe fn interleave(from: *const u8, to: *mut u8, rows: usize, bytes: usize) {
             // SAFETY: `Prepare` promises one row more than there are, and whole 16s in each.
             unsafe {
                 let from = from.add((row + 2 * pair) * bytes);
-                let to = to.add(row * bytes + 16 * pair);
-                for sixteen in 0..bytes / 16 {
-                    let a = vreinterpretq_u64_u8(vld1q_u8(from.add(16 * sixteen)));
-                    let b = vreinterpretq_u64_u8(vld1q_u8(from.add(bytes + 16 * sixteen)));
-                    let to = to.add(32 * pairs * sixteen).cast::<u64>();
-                    vst1q_u64(to, vzip1q_u64(a, b));
-                    vst1q_u64(to.add(2 * pairs), vzip2q_u64(a, b));
-                }
+                asm!(
+                    "2:",
+                    "ldr q0, [{first}], #16",
+                    "ldr q1, [{second}], #16",
+                    "subs {sixteens}, {sixteens}, #1",
+                    "st2 {{v0.2d-v1.2d}}, [{to}], {step}",
+                    "b.ne 2b",
+                    first = inout(reg) from => _,
+                    second = inout(reg) from.add(bytes) => _,
+                    to = inout(reg) to.add(row * bytes + 32 * pair) => _,
+                    step = in(reg) 32 * pairs,
+                    sixteens = inout(reg) bytes / 16 => _,
+                    out("v0") _, out("v1") _,
+                    options(nostack),
+                );
             }
         }
     }
@@ -142,26 +150,39 @@ unsafe fn gemm(g: &Gemm) {
     }
 }
 
-/// The products of five pairs of rows with a group of eight channels' weights.
+/// The products of pairs of rows with a group of eight channels' weights, in `v0` to `v3` or `v4` to `v7`.
 macro_rules! products {
-    (@ $($a:literal $s0:literal $s1:literal $s2:literal $s3:literal),*) => {
+    ($w0:literal $w1:literal $w2:literal $w3:literal
+     $($a:literal $s0:literal $s1:literal $s2:literal $s3:literal),*) => {
         concat!($(
-            "usmmla ", $s0, ".4s, ", $a, ".16b, v8.16b\n",
-            "usmmla ", $s1, ".4s, ", $a, ".16b, v9.16b\n",
-            "usmmla ", $s2, ".4s, ", $a, ".16b, v10.16b\n",
-            "usmmla ", $s3, ".4s, ", $a, ".16b, v11.16b\n",
+            "usmmla ", $s0, ".4s, ", $a, ".16b, ", $w0, ".16b\n",
+            "usmmla ", $s1, ".4s, ", $a, ".16b, ", $w1, ".16b\n",
+            "usmmla ", $s2, ".4s, ", $a, ".16b, ", $w2, ".16b\n",
+            "usmmla ", $s3, ".4s, ", $a, ".16b, ", $w3, ".16b\n",
         )*)
     };
-    ($a:literal $b:literal $c:literal $d:literal $e:literal) => {
+}
+
+/// The products of one pair of rows with both groups of 16 inputs.
+macro_rules! pair {
+    ($first:literal $second:literal, $s0:literal $s1:literal $s2:literal $s3:literal) => {
         concat!(
-            "ld1 {{v8.16b-v11.16b}}, [{w}], #64\n",
-            products!(@
-                $a "v12" "v13" "v14" "v15",
-                $b "v16" "v17" "v18" "v19",
-                $c "v20" "v21" "v22" "v23",
-                $d "v24" "v25" "v26" "v27",
-                $e "v28" "v29" "v30" "v31"
-            ),
+            products!("v0" "v1" "v2" "v3" $first $s0 $s1 $s2 $s3),
+            products!("v4" "v5" "v6" "v7" $second $s0 $s1 $s2 $s3),
+        )
+    };
+}
+
+/// Those of the first four pairs, whose inputs and weights are loaded.
+macro_rules! four_pairs {
+    () => {
+        concat!(
+            "ld1 {{v8.16b-v11.16b}}, [{a}], #64\n",
+            pair!("v8" "v9", "v12" "v13" "v14" "v15"),
+            pair!("v10" "v11", "v16" "v17" "v18" "v19"),
+            "ld1 {{v8.16b-v11.16b}}, [{a}], #64\n",
+            pair!("v8" "v9", "v20" "v21" "v22" "v23"),
+            pair!("v10" "v11", "v24" "v25" "v26" "v27"),
         )
     };
 }
@@ -181,32 +202,53 @@ unsafe fn five(g: &Gemm, numbers: &Twice, row: usize) -> [[int32x4_t; 4]; 5] {
             "ld1 {{v24.4s-v27.4s}}, [{bias}]",
             "ld1 {{v28.4s-v31.4s}}, [{bias}]",
             "cbz {fours}, 3f",
+            // 32 inputs: the fifth pair's of the first 16 are loaded with the first pair's of the others.
             "2:",
+            "ld1 {{v0.16b-v3.16b}}, [{w}], #64",
+            "ld1 {{v4.16b-v7.16b}}, [{w}], #64",
+            four_pairs!(),
+            "ld1 {{v8.16b-v11.16b}}, [{a}], #64",
             "subs {fours}, {fours}, #1",
-            "ld1 {{v0.16b-v3.16b}}, [{a}], #64",
-            "ld1 {{v4.16b-v7.16b}}, [{a}], #64",
-            products!("v0" "v1" "v2" "v3" "v4"),
-            "ld1 {{v0.16b-v3.16b}}, [{a}], #64",
-            products!("v5" "v6" "v7" "v0" "v1"),
-            "ld1 {{v4.16b-v7.16b}}, [{a}], #64",
-            products!("v2" "v3" "v4" "v5" "v6"),
-            "ld1 {{v0.16b-v3.16b}}, [{a}], #64",
-            products!("v7" "v0" "v1" "v2" "v3"),
+            pair!("v8" "v9", "v28" "v29" "v30" "v31"),
+            "ld1 {{v0.16b-v3.16b}}, [{w}], #64",
+            "ld1 {{v4.16b-v7.16b}}, [{w}], #64",
+            pair!("v10" "v11", "v12" "v13" "v14" "v15"),
+            "ld1 {{v8.16b-v11.16b}}, [{a}], #64",
+            pair!("v8" "v9", "v16" "v17" "v18" "v19"),
+            pair!("v10" "v11", "v20" "v21" "v22" "v23"),
+            "ld1 {{v8.16b-v11.16b}}, [{a}], #64",
+            pair!("v8" "v9", "v24" "v25" "v26" "v27"),
+            pair!("v10" "v11", "v28" "v29" "v30" "v31"),
             "b.ne 2b",
             "3:",
-            "cbz {rest}, 5f",
+            "tbz {rest}, #1, 4f",
+            "ld1 {{v0.16b-v3.16b}}, [{w}], #64",
+            "ld1 {{v4.16b-v7.16b}}, [{w}], #64",
+            four_pairs!(),
+            "ldp q8, q9, [{a}], #32",
+            pair!("v8" "v9", "v28" "v29" "v30" "v31"),
             "4:",
-            "subs {rest}, {rest}, #1",
-            "ld1 {{v0.16b-v3.16b}}, [{a}], #64",
-            "ldr q4, [{a}], #16",
-            products!("v0" "v1" "v2" "v3" "v4"),
-            "b.ne 4b",
+            // Eight inputs, beside which lie eight that are none.
+            "tbz {rest}, #0, 5f",
+            "ld1 {{v0.16b-v3.16b}}, [{w}]",
+            "ldr q4, [{a}]",
+            "ldr q5, [{a}, #32]",
+            "ldr q6, [{a}, #64]",
+            "ldr q7, [{a}, #96]",
+            "ldr q8, [{a}, #128]",
+            products!("v0" "v1" "v2" "v3"
+                "v4" "v12" "v13" "v14" "v15",
+                "v5" "v16" "v17" "v18" "v19",
+                "v6" "v20" "v21" "v22" "v23",
+                "v7" "v24" "v25" "v26" "v27",
+                "v8" "v28" "v29" "v30" "v31"
+            ),
             "5:",
             a = inout(reg) g.a.add(row * g.lda) => _,
             w = inout(reg) g.w => _,
             bias = in(reg) numbers.bias.as_ptr(),
             fours = inout(reg) g.groups / 4 => _,
-            rest = inout(reg) g.groups % 4 => _,
+            rest = in(reg) g.groups % 4,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
             out("v8") _, out("v9") _, out("v10") _, out("v11") _,
@@ -242,14 +284,22 @@ unsafe fn fewer<const P: usize>(g: &Gemm, numbers: &Twice, row: usize) -> [[int3
     // SAFETY: as above.
     unsafe {
         let mut sums = [numbers.bias; P];
-        let a = g.a.add(row * g.lda);
-        for group in 0..g.groups {
+        let mut add = |a: *const u8, w: *const i8| {
             for (p, sums) in sums.iter_mut().enumerate() {
-                let inputs = vld1q_u8(a.add(16 * (P * group + p)));
+                let inputs = vld1q_u8(a.add(32 * p));
                 for (v, sum) in sums.iter_mut().enumerate() {
-                    *sum = product(*sum, inputs, vld1q_s8(g.w.add(64 * group + 16 * v)));
+                    *sum = product(*sum, inputs, vld1q_s8(w.add(16 * v)));
                 }
             }
+        };
+        let (mut a, mut w) = (g.a.add(row * g.lda), g.w);
+        for _ in 0..g.groups / 2 {
+            add(a, w);
+            add(a.add(16), w.add(64));
+            (a, w) = (a.wrapping_add(32 * P), w.wrapping_add(128));
+        }
+        if g.groups % 2 == 1 {
+            add(a, w);
         }
         sums
     }
