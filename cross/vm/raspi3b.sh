@@ -88,7 +88,7 @@ rm -f "$serial"
 mkfifo "$serial"
 exec {from_guest}<> "$serial"
 # There is no gpiomem in Debian's kernel: with iomem=relaxed root may drive the registers by /dev/mem.
-coproc monitor { exec timeout 900 qemu-system-aarch64 -M raspi3b -display none -no-reboot -monitor stdio -serial "file:$serial" \
+coproc monitor { exec timeout --foreground 900 qemu-system-aarch64 -M raspi3b -display none -no-reboot -monitor stdio -serial "file:$serial" \
   -kernel "$image/boot/vmlinuz-$version" -initrd "$work/raspi3b.gz" \
   -dtb "$image/usr/lib/linux-image-$version/broadcom/bcm2837-rpi-3-b.dtb" \
   -append "console=ttyAMA0,115200 quiet panic=-1 iomem=relaxed" 2> "$work/raspi3b.log"; }

@@ -74,8 +74,9 @@ chmod +x "$initrd/init"
 
 log=$work/console.log
 # The guest's clock counts instructions, one a nanosecond, as a core of a Pi 3 would run them about: what it
-# measures does not depend on how busy this machine is, and where it waits nobody has to.
-timeout 3600 qemu-system-aarch64 -M virt -cpu cortex-a72 -icount shift=0,sleep=off -m 1024 -nographic -no-reboot -nic none \
+# measures does not depend on how busy this machine is, and where it waits nobody has to. (In the foreground: whoever
+# stops this script stops it too.)
+timeout --foreground 3600 qemu-system-aarch64 -M virt -cpu cortex-a72 -icount shift=0,sleep=off -m 1024 -nographic -no-reboot -nic none \
   -kernel "$work/kernel/image/boot/vmlinuz-$version" -initrd "$work/initrd.gz" \
   -drive file="$work/disk.img",format=raw,if=none,id=disk,cache=unsafe -device virtio-blk-device,drive=disk \
   -append "console=ttyAMA0 rw panic=-1 quiet systemd.show_status=0 net.ifnames=0" < /dev/null | tee "$log"
