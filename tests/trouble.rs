@@ -13,7 +13,7 @@ use facelatch::{
     embed::Embedding,
     gallery::{Gallery, Key, ModelHash, Name, PersonId},
     service::{
-        Clock, House, Keeper, News,
+        Clock, GUARD, House, Keeper, News,
         audit::{self, AuditLog, Filter, Limits},
     },
 };
@@ -24,6 +24,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 thread_local! {
@@ -269,6 +270,11 @@ struct Witness {
 
 impl Lock for Witness {
     fn unlock(&mut self) -> Result<(), DoorError> {
+        panic!("for how long?");
+    }
+
+    fn unlock_for(&mut self, most: Duration) -> Result<(), DoorError> {
+        assert_eq!(most, Policy::default().strike.pulse + GUARD);
         let records = audit::read(&self.audit, Filter::default()).unwrap().count();
         self.found.lock().unwrap().push(records);
         Ok(())
@@ -312,6 +318,29 @@ fn whoever_comes_in_is_on_the_disk_before_and_whoever_leaves_waits_for_no_disk()
         let found = std::mem::take(&mut *found.lock().unwrap());
         assert!(found[0] >= before && (found[0] > before) == waits, "{what}: {before}, {found:?}");
     }
+}
+
+/// The time that has run out since is told the core by whatever comes next.
+#[test]
+fn a_press_that_comes_as_a_pulse_ends_opens_once_more() {
+    let mut door = Door::new();
+    for (pressed, at) in [(true, 1_000), (false, 1_200), (true, 4_000)] {
+        door.keeper.tell(Event::RequestToExit { pressed }, Millis(at));
+    }
+    let news = door.keeper.news();
+    assert!(door.keeper.status().unlocked, "{news:?}");
+    let strike: Vec<_> =
+        news.into_iter().filter(|n| matches!(n, News::Unlocked | News::Locked)).collect();
+    assert_eq!(strike, [News::Locked, News::Unlocked, News::Locked, News::Unlocked]);
+}
+
+#[test]
+fn in_a_lockdown_a_command_is_refused_while_somebody_leaves_too() {
+    let mut door = Door::new();
+    assert!(door.keeper.command(Command::Lockdown(true), 0, None, Millis(0)));
+    door.keeper.tell(Event::RequestToExit { pressed: true }, Millis(1_000));
+    assert!(door.keeper.status().unlocked);
+    assert!(!door.keeper.command(Command::Unlock, 0, None, Millis(1_500)));
 }
 
 #[test]
@@ -359,7 +388,9 @@ fn on_a_disk_that_is_read_only_no_face_opens_and_the_exit_button_does() {
     assert!(door.lets_out());
     // It is opened again, and the daemon was never restarted.
     let (path, moment) = (door.folder.path().join("audit"), door.clock.moment(Millis(0)));
-    door.keeper = door.keeper.reopening(move || AuditLog::open(&path, LIMITS, &moment).ok());
+    door.keeper = door
+        .keeper
+        .reopening(move || AuditLog::open(&path, LIMITS, &moment).map_err(|e| e.to_string()));
     door.keeper.try_again(Millis(door.now));
     assert!(!door.keeper.status().audit_writable);
     assert!(mount(&["-o", "remount,rw"], disk.path()));

@@ -11,11 +11,11 @@ use crate::{
     files::give_to_owner_of,
     pipeline::Recogniser,
     service::{
-        Clock, Daemon, Eyes, House, Keeper, News, Rules, Sight, Status, audit::AuditLog,
+        Clock, Daemon, Eyes, GUARD, House, Keeper, News, Rules, Sight, Status, audit::AuditLog,
         audit_limits, hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
-use std::{fs, io::ErrorKind, path::PathBuf, time::Duration};
+use std::{fs, io::ErrorKind, path::PathBuf};
 
 /// Watch the door: the daemon, in the foreground, as systemd runs it.
 #[derive(clap::Args)]
@@ -23,9 +23,6 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
 }
-
-/// Beyond the longest that the policy releases the strike, the guard locks by itself.
-const GUARD: Duration = Duration::from_secs(2);
 
 pub fn run(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
@@ -52,7 +49,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     )
     .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
     let again = (config.clone(), clock.clone());
-    let keeper = keeper.reopening(move || audit(&again.0, &again.1).ok());
+    let keeper = keeper.reopening(move || audit(&again.0, &again.1));
     let door = &config.door;
     let any = door.contact.is_some() || door.exit_button.is_some() || door.tamper.is_some();
     let wiring = InputWiring {
@@ -64,6 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let stop = stop_on_signals()
         .map_err(|e| Failure::new(code::SOFTWARE, &format!("no signal handlers: {e}")))?;
     let mut rules = Reread { path: args.config.path().to_owned(), config: config.clone() };
+    let mut sight = sights(args.config.path().to_owned(), config.clone());
     let (source, wanted) = (config.camera.source.clone(), household::wanted(&config)?);
     let mut systemd = Systemd::default();
     let daemon = Daemon::new(keeper, clock, stop)
@@ -71,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .reconfigured(hangup, move || rules.read());
     daemon.run(
         move || source.open(&wanted, Pace::Real),
-        move || sight(&config).map_err(|e| e.message),
+        move || sight().map_err(|e| e.message),
         inputs,
         &mut |now, news, house| news.iter().for_each(|news| tell(now, news, house)),
         &mut |eyes, status| systemd.alive(eyes, status),
@@ -80,13 +78,27 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Networks and household, which take seconds on a board; the exit button works meanwhile.
-fn sight(config: &Config) -> Result<Sight, Failure> {
+/// Networks and household, as often as they are asked for. A path that was wrong is mended in the configuration,
+/// so that is read again; and where a household was to be had once, an empty one never takes its place.
+fn sights(path: PathBuf, mut config: Config) -> impl FnMut() -> Result<Sight, Failure> {
+    let mut is_first = true;
+    move || {
+        let create = std::mem::take(&mut is_first);
+        if let Some(read) = Config::load(&path).ok().filter(|_| !create) {
+            config.models = read.models;
+        }
+        sight(&config, create)
+    }
+}
+
+/// Networks and household, which take seconds on a board; the exit button works meanwhile. Where there is no
+/// household, an empty one is made if `create` says so.
+fn sight(config: &Config, create: bool) -> Result<Sight, Failure> {
     let recogniser = household::recogniser(config)?;
     check_network(config, &recogniser)?;
     let model = household::model_hash(recogniser.network().contract())?;
     // Open no longer than it takes to read: nobody else can change a gallery that is open.
-    let house = House::of(&household::gallery(config, model, true)?)?;
+    let house = House::of(&household::gallery(config, model, create)?)?;
     log::info!("{} people enrolled", house.matcher().len());
     let config = config.clone();
     let reload = move || {
@@ -168,7 +180,9 @@ fn audit(config: &Config, clock: &Clock) -> Result<AuditLog, String> {
     let folder = config.state.folder.join("audit");
     fs::create_dir_all(&folder)
         .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?))
-        .map_err(|e| format!("{}: {e}", folder.display()))?;
+        .map_err(|e| {
+            format!("{}: {e}; give the folder to the user that runs facelatch", folder.display())
+        })?;
     let log = AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
         .map_err(|e| e.to_string())?;
     log::info!("audit log at {}", log.head());

@@ -102,9 +102,9 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the strike is to be released now.
-    pub fn is_released(&self) -> bool {
-        self.strike.deadline().is_some()
+    /// Until when the strike is to be released; `None` while it is to be locked.
+    pub fn released_until(&self) -> Option<Millis> {
+        self.strike.deadline()
     }
 
     /// Whether the door is closed to everybody by command.

@@ -161,7 +161,7 @@ pub enum Event {
     /// The strike's line is about to be driven, for the last [`Action::Unlock`](super::Action::Unlock): to be
     /// sent with the time right before. What had to be done before took its time, and the pulse of a strike
     /// that was locked counts from here. Drive nothing where it is
-    /// [over by then](super::Core::is_released).
+    /// [over by then](super::Core::released_until).
     Energised,
     /// Time has passed: to be sent at [`Core::next_deadline`](super::Core::next_deadline).
     Tick,

@@ -19,6 +19,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// owner forgets, by a thread of its own.
 ///
 /// - The time counts from the first [`unlock`](Lock::unlock) after a lock; further ones do not move it.
+///   Within it the strike locks at the end of the last [`unlock_for`](Lock::unlock_for).
 /// - A strike that fails to lock, at that time or when told to, is told again until it does.
 /// - An owner that panics, with the strike in its hands as well, changes nothing about that.
 ///
@@ -53,6 +54,8 @@ struct State<L> {
     lock: L,
     /// When the guard locks; `None` while the strike is known to be locked.
     deadline: Option<Instant>,
+    /// When `max_pulse` is over; `None` while the strike is known to be locked.
+    bound: Option<Instant>,
     is_closing: bool,
 }
 
@@ -98,7 +101,7 @@ impl<L: Lock> State<L> {
     fn secure(&mut self) -> Result<(), DoorError> {
         self.deadline = Some(Instant::now() + RETRY);
         self.lock.lock()?;
-        self.deadline = None;
+        (self.deadline, self.bound) = (None, None);
         Ok(())
     }
 }
@@ -115,7 +118,7 @@ impl<L: Lock + 'static> BoundedLock<L> {
             return Err(DoorError::Bound(max_pulse));
         }
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { lock, deadline: None, is_closing: false }),
+            state: Mutex::new(State { lock, deadline: None, bound: None, is_closing: false }),
             changed: Condvar::new(),
             interventions: Interventions::default(),
         });
@@ -133,9 +136,15 @@ impl<L: Lock + 'static> BoundedLock<L> {
 
 impl<L: Lock> Lock for BoundedLock<L> {
     fn unlock(&mut self) -> Result<(), DoorError> {
+        self.unlock_for(self.max_pulse)
+    }
+
+    fn unlock_for(&mut self, most: Duration) -> Result<(), DoorError> {
         let mut state = self.shared.state();
         // Before the strike: where that panics or fails halfway, the time runs already.
-        state.deadline.get_or_insert(Instant::now() + self.max_pulse);
+        let now = Instant::now();
+        let bound = *state.bound.get_or_insert(now + self.max_pulse);
+        state.deadline = Some(bound.min(now + most.min(LONGEST)));
         self.shared.changed.notify_one();
         let unlocked = state.lock.unlock();
         if unlocked.is_err() {
@@ -238,6 +247,22 @@ mod tests {
             lock.unlock().unwrap();
         }
         assert_eq!(states(&timeline)[..3], [Locked, Unlocked, Locked]);
+    }
+
+    #[test]
+    fn a_strike_locks_at_the_end_of_its_last_time_and_never_after_the_bound() {
+        let timeline = SimTimeline::default();
+        let bound = Duration::from_secs(20);
+        let mut lock = BoundedLock::new(SimLock::new(timeline.clone()), bound).unwrap();
+        let begun = Instant::now();
+        lock.unlock_for(Duration::from_secs(10)).unwrap();
+        lock.unlock_for(Duration::from_millis(30)).unwrap();
+        assert!(comes_to(&timeline, Locked) && begun.elapsed() < Duration::from_secs(9));
+        lock.unlock_for(Duration::from_secs(10)).unwrap();
+        let first = lock.shared.state().bound;
+        lock.unlock_for(Duration::MAX).unwrap();
+        let state = lock.shared.state();
+        assert!(state.bound == first && state.deadline == first, "{first:?}");
     }
 
     #[test]

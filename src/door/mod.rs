@@ -39,6 +39,8 @@ mod script;
 mod sim;
 mod spec;
 
+use std::time::Duration;
+
 pub use bounded::{BoundedLock, Interventions};
 pub use clock::monotonic;
 pub use debounce::{Debouncer, Settled};
@@ -61,6 +63,16 @@ pub trait Lock: Send {
     /// [`DoorError::Line`]; whether the strike is energised is not known then, so lock it.
     fn unlock(&mut self) -> Result<(), DoorError>;
 
+    /// [`unlock`](Self::unlock) for `most` from now on: a strike that can time itself locks then, should
+    /// nobody else have.
+    ///
+    /// # Errors
+    /// As for [`unlock`](Self::unlock).
+    fn unlock_for(&mut self, most: Duration) -> Result<(), DoorError> {
+        let _ = most;
+        self.unlock()
+    }
+
     /// Drives the line inactive, whether or not it is.
     ///
     /// # Errors
@@ -74,6 +86,10 @@ pub trait Lock: Send {
 impl<L: Lock + ?Sized> Lock for Box<L> {
     fn unlock(&mut self) -> Result<(), DoorError> {
         (**self).unlock()
+    }
+
+    fn unlock_for(&mut self, most: Duration) -> Result<(), DoorError> {
+        (**self).unlock_for(most)
     }
 
     fn lock(&mut self) -> Result<(), DoorError> {

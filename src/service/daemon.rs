@@ -255,13 +255,15 @@ impl Daemon {
         let (done, text) = match request {
             Request::Status => (true, "as follows".to_owned()),
             Request::Unlock { reason } => {
-                self.keeper.command(Command::Unlock, uid, Some(&reason), now);
-                let Status { unlocked, lockdown, audit_writable, .. } = self.keeper.status();
+                let agreed = self.keeper.command(Command::Unlock, uid, Some(&reason), now);
+                let Status { unlocked, audit_writable, .. } = self.keeper.status();
                 let recorded = if audit_writable { "" } else { "; it could not be recorded" };
-                match (unlocked, lockdown) {
-                    (true, _) => (true, format!("unlocked for one pulse{recorded}")),
-                    (false, true) => (false, format!("not unlocked: in lockdown{recorded}")),
-                    (false, false) => (false, format!("not unlocked: the strike failed{recorded}")),
+                match (agreed, unlocked) {
+                    (false, _) => (false, format!("not unlocked: in lockdown{recorded}")),
+                    (true, true) => (true, format!("unlocked for one pulse{recorded}")),
+                    (true, false) => {
+                        (false, format!("not unlocked, for a reason that is in the log{recorded}"))
+                    }
                 }
             }
             Request::Lock => {

@@ -18,6 +18,10 @@ use std::{
     time::Duration,
 };
 
+/// So long after the core should have locked a strike that can time itself does: whatever keeps this thread
+/// from it, a disk that hangs say.
+pub const GUARD: Duration = Duration::from_secs(2);
+
 /// Carries out what the decision core decides: the one place where a decision moves the strike.
 ///
 /// Before the strike is released for a face, the grant is on the disk; where it cannot be, and the
@@ -29,7 +33,9 @@ pub struct Keeper {
     house: House,
     audit: Option<AuditLog>,
     /// Opens the audit log, where it could not be opened before.
-    reopen: Box<dyn FnMut() -> Option<AuditLog>>,
+    reopen: Box<dyn FnMut() -> Result<AuditLog, String>>,
+    /// Why it could not be opened.
+    closed: String,
     /// Whether the last record is on the disk.
     recording: bool,
     clock: Clock,
@@ -91,7 +97,8 @@ impl Keeper {
             lock,
             house,
             audit,
-            reopen: Box::new(|| None),
+            reopen: Box::new(|| Err(String::new())),
+            closed: String::new(),
             recording: false,
             clock,
             is_live: false,
@@ -113,7 +120,7 @@ impl Keeper {
     }
 
     /// An audit log that could not be opened is tried again, by `reopen`.
-    pub fn reopening(self, reopen: impl FnMut() -> Option<AuditLog> + 'static) -> Self {
+    pub fn reopening(self, reopen: impl FnMut() -> Result<AuditLog, String> + 'static) -> Self {
         Self { reopen: Box::new(reopen), ..self }
     }
 
@@ -129,7 +136,14 @@ impl Keeper {
             return;
         }
         if self.audit.is_none() {
-            self.audit = (self.reopen)();
+            match (self.reopen)() {
+                Ok(log) => self.audit = Some(log),
+                Err(why) if why == self.closed => {}
+                Err(why) => {
+                    log::error!("{why}; no face opens the door until that is mended");
+                    self.closed = why;
+                }
+            }
         }
         let Some(audit) = &mut self.audit else { return };
         if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {
@@ -184,10 +198,24 @@ impl Keeper {
         }
     }
 
-    /// Does what somebody with authority asks for, and records who and why first.
-    pub fn command(&mut self, command: Command, uid: u32, reason: Option<&str>, now: Millis) {
+    /// Does what somebody with authority asks for, and records who and why first. Whether the core agreed.
+    pub fn command(
+        &mut self,
+        command: Command,
+        uid: u32,
+        reason: Option<&str>,
+        now: Millis,
+    ) -> bool {
         self.write([entry::of_command(command, uid, reason)], now);
+        let before = self.news.len();
         self.tell(Event::Command(command), now);
+        let denied = |news: &News| {
+            matches!(
+                news,
+                News::Decision(Record { cause: Cause::Command, outcome: Outcome::Denied(_), .. })
+            )
+        };
+        !self.news[before..].iter().any(denied)
     }
 
     /// Locks whatever the core thinks, for the end of the program.
@@ -203,20 +231,29 @@ impl Keeper {
         if actions.is_empty() {
             return;
         }
-        let leaves = |a: &Action| matches!(a, Action::Unlock { cause: Cause::RequestToExit, .. });
-        if actions.iter().any(leaves) {
-            self.unlock(Cause::RequestToExit, false, now);
-        }
         let entries: Vec<_> = actions.iter().filter_map(|action| self.entry_of(action)).collect();
-        let recorded = self.write(entries, now);
         let by_face = |a: &Action| matches!(a, Action::Unlock { cause: Cause::Face, .. });
-        let kept_out = !recorded && self.policy.faces_need_audit && actions.iter().any(by_face);
+        let needs_record = self.policy.faces_need_audit && actions.iter().any(by_face);
+        // Up to where somebody leaves nothing waits for the disk.
+        let leaves = |a: &Action| matches!(a, Action::Unlock { cause: Cause::RequestToExit, .. });
+        let at_once = actions.iter().position(leaves).map_or(0, |last| last + 1);
+        let mut actions = actions.into_iter();
+        self.act(actions.by_ref().take(at_once), false, now);
+        let recorded = self.write(entries, now);
+        self.act(actions, needs_record && !recorded, now);
+    }
+
+    /// Does what is decided; where `keeps_out`, no face opens, since it could not be recorded.
+    fn act(&mut self, actions: impl Iterator<Item = Action>, keeps_out: bool, now: Millis) {
         for action in actions {
             match action {
-                Action::Unlock { cause: Cause::RequestToExit, .. } => {}
-                Action::Unlock { cause, .. } => self.unlock(cause, recorded, now),
+                // The core believes that the door is open now: it is told otherwise.
+                Action::Unlock { cause: Cause::Face, .. } if keeps_out => {
+                    self.tell(Event::Command(Command::Lock), now);
+                }
+                Action::Unlock { .. } => self.unlock(now),
                 Action::Lock => self.relock(),
-                Action::Record(record) if kept_out && record.outcome == Outcome::Granted => {
+                Action::Record(record) if keeps_out && record.outcome == Outcome::Granted => {
                     self.news.push(News::Unrecorded(record));
                 }
                 Action::Record(record) => self.news.push(News::Decision(record)),
@@ -259,20 +296,15 @@ impl Keeper {
         written.is_ok()
     }
 
-    fn unlock(&mut self, cause: Cause, recorded: bool, now: Millis) {
-        if cause == Cause::Face && !recorded && self.policy.faces_need_audit {
-            // The core believes that the door is open now: it is told otherwise.
-            self.tell(Event::Command(Command::Lock), now);
-            return;
-        }
+    fn unlock(&mut self, now: Millis) {
         // Read before the line is driven: whatever comes between makes the pulse shorter, never longer.
         let now = if self.is_live { self.clock.now() } else { now };
         self.tell(Event::Energised, now);
-        if !self.core.is_released() {
+        let Some(until) = self.core.released_until() else {
             log::error!("recording it took longer than the pulse: the strike stays locked");
             return;
-        }
-        match self.lock.unlock() {
+        };
+        match self.lock.unlock_for(until.since(now) + GUARD) {
             Ok(()) => {
                 self.unlocked = true;
                 self.news.push(News::Unlocked);

@@ -18,7 +18,7 @@ pub use daemon::{
 };
 pub use entry::KINDS;
 pub use house::House;
-pub use keeper::{Keeper, News};
+pub use keeper::{GUARD, Keeper, News};
 pub use peek::{Borrowed, Peek};
 pub use replay::{ReplayError, replay};
 /// How large the audit log may grow, as the configuration says.
