@@ -56,7 +56,6 @@ deploy() {
       '```sh') in_block=1 ;;
       '```') in_block='' ;;
       '## In service') check "deploy: the service starts" started ;;
-      '## Updates') systemctl stop facelatch ;;
       *) [[ -z $in_block || $line == \#* ]] || { check "deploy: ${line%%  *}" as_written "$line"; number=$((number + 1)); } ;;
     esac
   done 9< "$document"

@@ -42,11 +42,12 @@ at() {
   [ "$(registers)" = "$found" ] || echo "FAIL $1: it did not stay so: $(registers)"
 }
 fail() { echo "FAIL $*"; tail -n 20 /tmp/run; }
-wired() { sed -i "/^\[door\]/,/^\[[^d]/{s/^lock = .*/lock = \"$1\"/; s/^pulse = .*/pulse = \"15s\"/; s/^longest = .*/longest = \"20s\"/}" $config; }
+wired() { sed -i "/^\[door\]/,/^\[[^d]/{s/^lock = .*/lock = \"$1\"/; s/^pulse = .*/pulse = \"30s\"/; s/^longest = .*/longest = \"40s\"/}" $config; }
 run() {
   facelatch run > /tmp/run 2>&1 &
   daemon=$!
-  until facelatch status > /dev/null 2>&1; do
+  # There is no camera, which it says when all else is done.
+  until grep -q "no camera: no face" /tmp/run; do
     [ -d /proc/$daemon ] || { fail "the daemon ended"; return; }
     sleep 1
   done
