@@ -5,7 +5,7 @@ use crate::{
     arena::SLACK,
     pack::{self, Packed},
     pool::Share,
-    table::{Depthwise, Gemm, Table, Target},
+    table::{Depthwise, Gemm, Table, Target, inside},
 };
 use std::{fmt, ops::Range};
 
@@ -343,11 +343,8 @@ unsafe fn gather_row(window: &Window, map: *const u8, from: &Place, row: usize, 
         // SAFETY: a row of the map.
         y.map_or(window.pad.as_ptr(), |y| unsafe { map.add(y * from.width * channels) })
     };
-    // Outputs whose window is inside from left to right.
     let (stride, left) = (window.stride[1], window.pads[1]);
-    let last = (from.width + left).checked_sub(wide);
-    let end = last.map_or(0, |last| last / stride + 1).min(window.size[1]);
-    let start = left.div_ceil(stride).min(end);
+    let Range { start, end } = inside(from.width, left, wide, stride, window.size[1]);
     let edge = |x: usize| {
         for i in 0..high {
             // SAFETY: `step` bytes for each output; the caller's map.

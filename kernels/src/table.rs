@@ -3,7 +3,7 @@
 #[cfg(doc)]
 use crate::pack::Packed;
 use crate::{Conv, scalar};
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 /// Matrix product of one block of output channels, with what becomes of the sums.
 ///
@@ -113,7 +113,26 @@ pub(crate) struct Depthwise {
     pub range: [u8; 3],
 }
 
+/// Of `outputs` next to each other, those whose window of `wide` columns is inside a map of `width`, which
+/// has `left` columns of padding before it.
+pub(crate) fn inside(
+    width: usize,
+    left: usize,
+    wide: usize,
+    stride: usize,
+    outputs: usize,
+) -> Range<usize> {
+    let end = (width + left).checked_sub(wide).map_or(0, |last| last / stride + 1).min(outputs);
+    left.div_ceil(stride).min(end)..end
+}
+
 impl Depthwise {
+    /// Outputs whose whole window is inside the map from left to right.
+    #[allow(dead_code)] // where a way asks for each column
+    pub fn inside(&self) -> Range<usize> {
+        inside(self.width, self.left, 3, self.stride, self.columns)
+    }
+
     /// The three bytes above each other at column `x` of the padded map.
     #[inline(always)]
     pub fn column(&self, x: usize, channel: usize) -> [*const u8; 3] {

@@ -1,9 +1,12 @@
 //! One row of a depthwise convolution, 16 channels at a time: products are added two by two in 16 bits,
 //! then to 32-bit sums.
 
-use super::{before_edge, store};
+use super::store;
 use crate::{Conv, table::Depthwise};
-use std::arch::{aarch64::*, asm};
+use std::{
+    arch::{aarch64::*, asm},
+    ops::Range,
+};
 
 /// `[channels by 16][9 taps][16]`.
 pub(super) fn pack(conv: &Conv) -> Vec<i8> {
@@ -117,9 +120,7 @@ pub(super) unsafe fn row(d: &Depthwise) {
 }
 
 unsafe fn outputs<const LIFTED: bool>(d: &Depthwise, lift: *const f32) {
-    // Outputs whose whole window is inside.
-    let to = before_edge(d);
-    let from = d.left.div_ceil(d.stride).min(to);
+    let Range { start: from, end: to } = d.inside();
     for first in (0..d.channels).step_by(16) {
         // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16.
         unsafe {

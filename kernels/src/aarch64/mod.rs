@@ -9,7 +9,7 @@ mod i8mm;
 mod neon;
 mod store;
 
-use crate::table::{Depthwise, Table};
+use crate::table::Table;
 
 /// The ways this processor has, the best first.
 pub(crate) fn add(all: &mut Vec<&'static Table>) {
@@ -20,10 +20,4 @@ pub(crate) fn add(all: &mut Vec<&'static Table>) {
         all.push(&dot::TABLE);
     }
     all.push(&neon::TABLE);
-}
-
-/// Outputs before the first whose window reaches over the right edge.
-fn before_edge(d: &Depthwise) -> usize {
-    let to = (d.width + d.left).checked_sub(3).map_or(0, |last| last / d.stride + 1);
-    to.min(d.columns)
 }

@@ -3,7 +3,7 @@
 
 use super::Cut;
 use crate::{Conv, table::Depthwise};
-use std::{arch::naked_asm, mem::offset_of};
+use std::{arch::naked_asm, mem::offset_of, ops::Range};
 
 /// `[channels by 8][9 taps][8]`.
 pub(super) fn pack(conv: &Conv) -> Vec<i8> {
@@ -53,10 +53,7 @@ impl Eight {
 }
 
 pub(super) unsafe fn row(d: &Depthwise) {
-    // Outputs whose whole window is inside.
-    let end = (d.width + d.left).checked_sub(3).map_or(0, |last| last / d.stride + 1);
-    let end = end.min(d.columns);
-    let start = d.left.div_ceil(d.stride).min(end);
+    let Range { start, end } = d.inside();
     for first in (0..d.channels).step_by(8) {
         let channels = (d.channels - first).min(8);
         // A vector is written whole, so those that are not full go elsewhere first.
