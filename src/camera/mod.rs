@@ -16,6 +16,7 @@ mod yuv;
 pub use convert::PixelFormat;
 pub use error::CameraError;
 pub use fps::{Fps, FpsError};
+pub(crate) use reopening::next_wait;
 pub use reopening::{Reopening, Seen};
 pub use source::{Source, SourceError};
 

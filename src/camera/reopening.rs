@@ -6,6 +6,11 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// A camera that is back should be seen within what a person at the door waits for.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long to wait before what is missing is tried again, after so long a wait before.
+pub(crate) fn next_wait(before: Option<Duration>) -> Duration {
+    before.map_or(FIRST_WAIT, |wait| LONGEST_WAIT.min(2 * wait))
+}
+
 /// A source that is opened again when it is lost, for as long as it takes.
 ///
 /// It never sleeps and reads no clock: [`Reopening::next`] is told the time, and says how long to wait.
@@ -122,7 +127,7 @@ impl<F: FnMut() -> Result<Box<dyn FrameSource>, CameraError>> Reopening<F> {
         if !error.is_lost() {
             return Err(error);
         }
-        let retry_in = wait.map_or(FIRST_WAIT, |wait| LONGEST_WAIT.min(2 * wait));
+        let retry_in = next_wait(wait);
         // The source is dropped here: while its file is open, the device that comes back gets another.
         self.state = State::Lost { until: now + retry_in, wait: retry_in };
         if wait.is_none() {

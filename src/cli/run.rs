@@ -35,21 +35,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let _alone = alone(&config)?;
     let clock = Clock::new();
     log_what_holds(&config);
-    let log = audit(&config, &clock)
-        .inspect_err(|why| log::error!("{why}; no face opens the door until that is mended"));
+    let mut open_log = opening(config.clone(), clock.clone());
     let saved = config.state.folder.join("lockout.json");
     let keeper = Keeper::new(
         config.policy(),
         Box::new(lock),
         House::default(),
-        log.ok(),
+        open_log(),
         clock.clone(),
         saved,
         clock.now(),
     )
-    .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?;
-    let again = (config.clone(), clock.clone());
-    let keeper = keeper.reopening(move || audit(&again.0, &again.1));
+    .map_err(|e| Failure::new(code::CONFIG, &e.to_string()))?
+    .reopening(open_log);
     let door = &config.door;
     let any = door.contact.is_some() || door.exit_button.is_some() || door.tamper.is_some();
     let wiring = InputWiring {
@@ -172,6 +170,21 @@ impl Reread {
         };
         self.config = next;
         Ok(rules)
+    }
+}
+
+/// Opens the audit log as often as it is asked to; why that cannot be is logged once for each reason.
+fn opening(config: Config, clock: Clock) -> impl FnMut() -> Option<AuditLog> {
+    let mut told = None;
+    move || {
+        let opened = audit(&config, &clock);
+        if let Err(why) = &opened
+            && told.as_ref() != Some(why)
+        {
+            log::error!("{why}; no face opens the door until that is mended");
+            told = Some(why.clone());
+        }
+        opened.ok()
     }
 }
 

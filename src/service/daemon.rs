@@ -2,15 +2,15 @@ use super::{
     Clock, House, Keeper, News, Peek,
     clock::{HEARTBEAT, Telling},
     control::{Answer, Asked, Request, Status, listen},
+    eyes::{Eyes, Lending, Reload, Sight, look, prepared},
 };
 use crate::{
-    camera::{CameraError, Frame, FrameSource, Reopening, Seen as Look},
+    camera::{CameraError, FrameSource, Reopening},
     decision::{Command, Event, Millis, Policy},
     detect::{Decoder, Limits},
     door::{DoorError, InputEvent, InputKind, Inputs},
     gallery::Matcher,
     model::NetworkError,
-    pipeline::{Recogniser, events},
 };
 use std::{
     fmt::Display,
@@ -25,7 +25,7 @@ use std::{
 };
 
 /// What the threads tell the one that decides.
-enum Message {
+pub(super) enum Message {
     Event(Event, Millis),
     /// The networks are there, and whom they may know.
     Prepared(House, Reload),
@@ -70,33 +70,8 @@ pub enum DaemonError {
     Thread(&'static str),
 }
 
-/// What came of a look through the camera.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Eyes {
-    /// A frame, which was searched for faces.
-    Open,
-    /// There is no camera, or no networks or household to look with, and it is being waited for; the inputs and
-    /// commands work all the same.
-    Blind,
-}
-
-/// How long to wait before the networks and the household are tried again; each attempt that fails doubles it.
-const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// What is broken on a disk is mended by hand: that is soon enough.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
 const QUEUE: usize = 32;
-
-/// What the eyes need, prepared while the inputs and commands work already.
-pub struct Sight {
-    /// Both networks.
-    pub recogniser: Recogniser,
-    /// Whom they may know.
-    pub house: House,
-    /// Reads the household anew; why it cannot be read otherwise.
-    pub reload: Reload,
-}
 
 /// The live loop: one thread looks, one feels the inputs, and this one decides.
 pub struct Daemon {
@@ -105,12 +80,10 @@ pub struct Daemon {
     matcher: Arc<RwLock<Arc<Matcher>>>,
     stop: Arc<AtomicBool>,
     control: Option<PathBuf>,
-    /// `None` while the networks are being prepared.
-    reload: Option<Reload>,
+    /// Why nobody can be recognised yet, until the networks are there.
+    reload: Result<Reload, String>,
     /// Somebody was enrolled or changed meanwhile.
     is_stale: bool,
-    /// Why nobody can be recognised yet.
-    waiting: Option<String>,
     hangup: Arc<AtomicBool>,
     reconfigure: Reconfigure,
     /// What the eyes are to take over before their next look.
@@ -132,9 +105,6 @@ pub struct Rules {
 /// Reads the configuration anew; why it cannot be used otherwise.
 type Reconfigure = Box<dyn FnMut() -> Result<Rules, String>>;
 
-/// Reads the household anew; why it cannot be read otherwise.
-pub type Reload = Box<dyn FnMut() -> Result<House, String> + Send>;
-
 impl Daemon {
     /// A daemon over a keeper that has locked the strike already.
     pub fn new(keeper: Keeper, clock: Clock, stop: Arc<AtomicBool>) -> Self {
@@ -146,9 +116,8 @@ impl Daemon {
             matcher,
             stop,
             control: None,
-            reload: None,
+            reload: Err("the networks are being prepared".to_owned()),
             is_stale: false,
-            waiting: Some("the networks are being prepared".to_owned()),
             hangup: Arc::default(),
             reconfigure: Box::new(unchanged),
             sight: Arc::default(),
@@ -173,8 +142,8 @@ impl Daemon {
 
     /// Runs until told to stop, or until something is broken for good; the strike is locked then.
     /// Inputs and commands work from the start; `prepare` may take its time on the eyes' thread, and where it
-    /// fails it is called again, every ten seconds in the end. `tell` hears what happens in which household, and `alive` each time the
-    /// eyes looked, every ten seconds or so while they cannot.
+    /// fails it is called again, every ten seconds in the end. `tell` hears what happens in which household, and
+    /// `alive` each time the eyes looked, every ten seconds or so while they cannot.
     ///
     /// # Errors
     /// [`DaemonError`].
@@ -284,14 +253,14 @@ impl Daemon {
     }
 
     fn status(&self) -> Status {
-        Status { waiting: self.waiting.clone(), ..self.keeper.status() }
+        Status { waiting: self.reload.as_ref().err().cloned(), ..self.keeper.status() }
     }
 
     /// Said once for each reason.
     fn is_kept_from_looking(&mut self, why: String) {
-        if self.waiting.as_ref() != Some(&why) {
+        if self.reload.as_ref().err() != Some(&why) {
             log::error!("{why}; no face opens the door until that is mended");
-            self.waiting = Some(why);
+            self.reload = Err(why);
         }
     }
 
@@ -315,8 +284,7 @@ impl Daemon {
 
     fn take_over_sight(&mut self, house: House, reload: Reload) {
         self.set_house(house);
-        self.reload = Some(reload);
-        self.waiting = None;
+        self.reload = Ok(reload);
         if std::mem::take(&mut self.is_stale)
             && let (false, why) = self.reload_house()
         {
@@ -325,7 +293,7 @@ impl Daemon {
     }
 
     fn reload_house(&mut self) -> (bool, String) {
-        let Some(reload) = &mut self.reload else {
+        let Ok(reload) = &mut self.reload else {
             self.is_stale = true;
             return (true, "the gallery is read once the networks are prepared".to_owned());
         };
@@ -353,7 +321,7 @@ impl Daemon {
     {
         let (clock, stop) = (self.clock.clone(), Arc::clone(&self.stop));
         let (matcher, sight) = (Arc::clone(&self.matcher), Arc::clone(&self.sight));
-        let mut lending = Lending { peek: self.peek.clone(), lent: false };
+        let mut lending = Lending::new(self.peek.clone());
         thread::spawn(move || {
             let reports = Reports { sender, does: "looks" };
             let sender = &reports.sender;
@@ -406,26 +374,6 @@ impl Daemon {
     }
 }
 
-/// Frames that go to an enrolment instead of to the door.
-struct Lending {
-    peek: Peek,
-    lent: bool,
-}
-
-impl Lending {
-    fn lends(&mut self, frame: &Frame) -> bool {
-        let lends = self.peek.offer(frame);
-        match (std::mem::replace(&mut self.lent, lends), lends) {
-            (false, true) => {
-                log::warn!("somebody is being enrolled: no face opens the door meanwhile")
-            }
-            (true, false) => log::info!("the enrolment is over: watching for faces again"),
-            _ => {}
-        }
-        lends
-    }
-}
-
 /// Whether this is the exit button's first report, and says that it is pressed.
 fn first_press(kind: InputKind, known: &mut bool) -> bool {
     let InputKind::RequestToExit { pressed } = kind else { return false };
@@ -439,80 +387,6 @@ pub fn event_of(kind: InputKind) -> Event {
         InputKind::RequestToExit { pressed } => Event::RequestToExit { pressed },
         InputKind::Tamper { active } => Event::Tamper { active },
     }
-}
-
-/// What the eyes need, tried again for as long as it takes; `None` once the daemon stops.
-fn prepared<E: Display>(
-    mut prepare: impl FnMut() -> Result<Sight, E>,
-    stop: &AtomicBool,
-    sender: &SyncSender<Message>,
-) -> Option<Sight> {
-    let mut retry_in = FIRST_WAIT;
-    while !stop.load(Ordering::Relaxed) {
-        match prepare() {
-            Ok(sight) => return Some(sight),
-            Err(why) => {
-                let _ = sender.send(Message::Unprepared(why.to_string()));
-                wait(retry_in, sender);
-                retry_in = LONGEST_WAIT.min(2 * retry_in);
-            }
-        }
-    }
-    None
-}
-
-/// One frame, or one wait for the camera to come back.
-fn look<F>(
-    camera: &mut Reopening<F>,
-    recogniser: &mut Recogniser,
-    matcher: &RwLock<Arc<Matcher>>,
-    lending: &mut Lending,
-    clock: &Clock,
-    sender: &SyncSender<Message>,
-) -> Result<(), DaemonError>
-where
-    F: FnMut() -> Result<Box<dyn FrameSource>, CameraError>,
-{
-    let say = |event| {
-        let _ = sender.send(Message::Event(event, clock.now()));
-    };
-    let frame = match camera.next(Duration::from_millis(clock.now().0))? {
-        Look::Frame(frame) => frame,
-        Look::Back(frame) => {
-            log::info!("the camera is there");
-            say(Event::Camera { up: true });
-            frame
-        }
-        Look::Lost { error, retry_in } => {
-            log::warn!("no camera: {error}");
-            say(Event::Camera { up: false });
-            wait(retry_in, sender);
-            return Ok(());
-        }
-        Look::Absent { retry_in } => {
-            wait(retry_in, sender);
-            return Ok(());
-        }
-    };
-    if lending.lends(&frame) {
-        say(Event::NoFace);
-        let _ = sender.send(Message::Looked(Eyes::Open));
-        return Ok(());
-    }
-    let now = clock.now();
-    let matcher = Arc::clone(&matcher.read().unwrap_or_else(|e| e.into_inner()));
-    let seen = recogniser.look(&frame.pixels, now, &matcher)?;
-    for event in events(&seen) {
-        let _ = sender.send(Message::Event(event, now));
-    }
-    let _ = sender.send(Message::Looked(Eyes::Open));
-    Ok(())
-}
-
-/// What is not there to look with is no hang: the watchdog hears of it, and restarts nothing.
-fn wait(time: Duration, sender: &SyncSender<Message>) {
-    let _ = sender.send(Message::Looked(Eyes::Blind));
-    thread::sleep(time);
 }
 
 /// A flag that SIGHUP sets.

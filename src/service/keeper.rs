@@ -33,9 +33,7 @@ pub struct Keeper {
     house: House,
     audit: Option<AuditLog>,
     /// Opens the audit log, where it could not be opened before.
-    reopen: Box<dyn FnMut() -> Result<AuditLog, String>>,
-    /// Why it could not be opened.
-    closed: String,
+    reopen: Box<dyn FnMut() -> Option<AuditLog>>,
     /// Whether the last record is on the disk.
     recording: bool,
     clock: Clock,
@@ -97,8 +95,7 @@ impl Keeper {
             lock,
             house,
             audit,
-            reopen: Box::new(|| Err(String::new())),
-            closed: String::new(),
+            reopen: Box::new(|| None),
             recording: false,
             clock,
             is_live: false,
@@ -120,7 +117,7 @@ impl Keeper {
     }
 
     /// An audit log that could not be opened is tried again, by `reopen`.
-    pub fn reopening(self, reopen: impl FnMut() -> Result<AuditLog, String> + 'static) -> Self {
+    pub fn reopening(self, reopen: impl FnMut() -> Option<AuditLog> + 'static) -> Self {
         Self { reopen: Box::new(reopen), ..self }
     }
 
@@ -136,14 +133,7 @@ impl Keeper {
             return;
         }
         if self.audit.is_none() {
-            match (self.reopen)() {
-                Ok(log) => self.audit = Some(log),
-                Err(why) if why == self.closed => {}
-                Err(why) => {
-                    log::error!("{why}; no face opens the door until that is mended");
-                    self.closed = why;
-                }
-            }
+            self.audit = (self.reopen)();
         }
         let Some(audit) = &mut self.audit else { return };
         if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {

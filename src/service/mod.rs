@@ -5,6 +5,7 @@ mod clock;
 mod control;
 mod daemon;
 mod entry;
+mod eyes;
 mod house;
 mod keeper;
 mod peek;
@@ -13,10 +14,9 @@ mod timetable;
 
 pub use clock::{Clock, wall};
 pub use control::{Answer, FrameHead, Request, Status, ask, socket_path};
-pub use daemon::{
-    Daemon, DaemonError, Eyes, Reload, Rules, Sight, event_of, hang_up_on_signal, stop_on_signals,
-};
+pub use daemon::{Daemon, DaemonError, Rules, event_of, hang_up_on_signal, stop_on_signals};
 pub use entry::KINDS;
+pub use eyes::{Eyes, Reload, Sight};
 pub use house::House;
 pub use keeper::{GUARD, Keeper, News};
 pub use peek::{Borrowed, Peek};
