@@ -17,7 +17,7 @@ trap 'rm -rf "$scratch"' EXIT
 root=$scratch/root
 put() { install -D -m "$1" "$2" "$root/$3"; }
 # The man page and the completions come out of the binary itself.
-say() { "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$binary" "$@"; }
+say() { emulate "$binary" "$@"; }
 text() {
   mkdir -p "$root/$(dirname "$1")"
   cat > "$root/$1"

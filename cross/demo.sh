@@ -25,9 +25,8 @@ tell() {
   "$@" demo --out "$scratch/demo.png"
 }
 tell "$here" > "$scratch/here"
-# qemu-user shows this machine's /proc/cpuinfo: tract is told which core it runs on. Where this machine has a libc of the
-# board's own architecture as well, the loader would mix the two.
-TRACT_CPU_AARCH64_KIND=a72 tell "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$binary" > "$scratch/there"
+# qemu-user shows this machine's /proc/cpuinfo: tract is told which core it runs on.
+TRACT_CPU_AARCH64_KIND=a72 tell emulate "$binary" > "$scratch/there"
 
 # Every word and time must be the same, and scores too but for the last digit: the convolutions give the same bits on
 # every processor, and f32 comes only after them.

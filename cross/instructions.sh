@@ -12,7 +12,6 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 gcc -O2 -shared -fPIC -o "$scratch/count.so" cross/count.c
 
-emulate() { "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$@"; }
 count() {
   emulate -cpu "$1" -plugin "$scratch/count.so" -d plugin -D "$scratch/log" \
     "${CARGO_TARGET_DIR:-target}/$target/release/examples/speed" 160 "$2" > /dev/null
@@ -21,13 +20,11 @@ count() {
 # Tests and counts on the processors of a target.
 processors() {
   use_target "$1"
-  rustup target add "$target" >/dev/null 2>&1 || die "rustup cannot add $target; run \`rustup target add $target\` to see why"
-  need "gcc-$triple" "libc6-dev-$arch-cross" "libgcc-s1-$arch-cross"
-  local suffix=${target//-/_} build=(--locked --release --target "$target" -p facelatch-kernels) tests cpu
-  export "CARGO_TARGET_${suffix^^}_LINKER=$triple-gcc"
+  for_target
+  need "libgcc-s1-$arch-cross"
+  local build=(--locked --release --target "$target" -p facelatch-kernels) tests cpu
   cargo build "${build[@]}" --example speed
-  tests=$(cargo test "${build[@]}" --lib --no-run --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+  tests=$(library_tests "${build[@]}")
   for cpu in "${@:2}"; do
     PROPTEST_CASES=${PROPTEST_CASES:-60} emulate -cpu "$cpu" "$tests" --quiet >&2 || die "a test failed on $cpu"
     # One inference more, less one.

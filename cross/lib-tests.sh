@@ -7,11 +7,10 @@ cd "$(dirname "$0")/.."
 use_target "${1:?which target? aarch64-unknown-linux-gnu or armv7-unknown-linux-gnueabihf}"
 for_board
 need qemu-user "libc6-$arch-cross" "libgcc-s1-$arch-cross"
-tests=$(cargo test "${board[@]}" -p facelatch --lib --no-run --message-format=json |
-  sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+tests=$(library_tests "${board[@]}" -p facelatch)
 [[ -x $tests ]] || die "the tests do not build"
 cpu=()
 [[ $arch != arm64 ]] || cpu=(-cpu cortex-a72)
 # qemu-user shows this machine's /proc/cpuinfo: tract is told which core it runs on.
 PROPTEST_CASES=${PROPTEST_CASES:-16} TRACT_CPU_AARCH64_KIND=a72 \
-  "$emulator" "${cpu[@]}" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$tests" --test-threads 1 "${@:2}"
+  emulate "${cpu[@]}" "$tests" --test-threads 1 "${@:2}"

@@ -30,16 +30,32 @@ need() {
     die "cannot install ${missing[*]}; on another system than Debian find what they hold yourself"
 }
 
-# Sets all that cargo needs to build for the target what goes onto a board, in the profile `board`.
-for_board() {
+# Sets all that cargo needs to build for the target.
+for_target() {
   command -v rustup >/dev/null || die "no rustup, which brings the target's standard library; install it from Debian (rustup) or rustup.rs"
   rustup target add "$target" >/dev/null 2>&1 ||
     die "rustup cannot add $target; run \`rustup target add $target\` to see why"
+  need "gcc-$triple" "libc6-dev-$arch-cross"
+  local suffix=${target//-/_}
+  export "CARGO_TARGET_${suffix^^}_LINKER=$triple-gcc" "CC_$suffix=$triple-gcc"
+}
+
+# The target's programs run by qemu-user: emulate [OPTION…] PROGRAM [ARGUMENT…]. Where this machine has a libc of the
+# board's own architecture as well, the loader would mix the two.
+emulate() { "$emulator" -L "/usr/$triple" -E "LD_LIBRARY_PATH=/usr/$triple/lib" "$@"; }
+
+# library_tests OPTION…: builds the tests of a library; where they are.
+library_tests() {
+  cargo test "$@" --lib --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1
+}
+
+# Sets all that cargo needs to build for the target what goes onto a board, in the profile `board`.
+for_board() {
+  for_target
   # binutils reads any ELF; libclang is for the bindings of V4L2, which are made at build time.
-  need "gcc-$triple" "libc6-dev-$arch-cross" binutils libclang-dev
+  need binutils libclang-dev
 
   local suffix=${target//-/_} lld
-  export "CARGO_TARGET_${suffix^^}_LINKER=$triple-gcc" "CC_$suffix=$triple-gcc"
   export "BINDGEN_EXTRA_CLANG_ARGS_$suffix=--target=$triple -I/usr/$triple/include"
   # lld, which rustup brings, folds the many functions of tract that are the same code, and packs relocations.
   lld=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/gcc-ld

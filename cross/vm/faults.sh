@@ -1,5 +1,5 @@
-# Sourced by guest.sh: what is done with a door and what goes wrong around it, group by group. Each group begins with a household of its
-# own, so that it can be run alone.
+# Sourced by guest.sh: what is done with a door and what goes wrong around it, group by group. Each group begins with a
+# household of its own, so that it can be run alone.
 # shellcheck shell=bash disable=SC2154,SC2034,SC2016
 
 everything="everyday deploy formats camera_errors clock reload chip models full_disk read_only_disk"
@@ -13,7 +13,7 @@ fresh() {
   rm -rf /etc/credstore.encrypted/facelatch.key "${state:?}"/*
   configure "v4l:/dev/video0"
   facelatch enroll Alex --from /usr/share/facelatch/demo/enrol/Alex > /dev/null 2>&1 ||
-    { echo "FAIL nobody can be enrolled"; failures=$((failures + 1)); }
+    fail "nobody can be enrolled"
 }
 
 # now_with SOURCE [SED…]: started anew with another camera, and with what sed makes of the configuration.
@@ -120,7 +120,7 @@ does_not_come_as() {
 
 camera_errors() {
   fresh
-  now_with "v4l:/dev/video0" > /dev/null || { echo "FAIL it does not start"; failures=$((failures + 1)); return; }
+  now_with "v4l:/dev/video0" > /dev/null || { fail "it does not start"; return; }
   check "a frame that the driver calls broken is passed over" passes_over
   check "a buffer cannot be queued: the camera is opened again" comes_back inject_vidioc_qbuf_error
   check "a fatal error of the stream: opened again" comes_back inject_fatal_streaming_error
@@ -178,7 +178,7 @@ drops_all() {
 clock() {
   fresh
   mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized
-  now_with "v4l:/dev/video0" > /dev/null || { echo "FAIL it does not start"; failures=$((failures + 1)); return; }
+  now_with "v4l:/dev/video0" > /dev/null || { fail "it does not start"; return; }
   check "the clock steps back by a day" steps "1 day ago"
   check "the clock steps forward by a year" steps "1 year"
 }
@@ -199,7 +199,7 @@ steps() {
 
 reload() {
   fresh
-  now_with "v4l:/dev/video0" > /dev/null || { echo "FAIL it does not start"; failures=$((failures + 1)); return; }
+  now_with "v4l:/dev/video0" > /dev/null || { fail "it does not start"; return; }
   check "a value out of range, read again, changes nothing" keeps_old 's/^pulse = .*/pulse = "2m"/' "door.pulse is 120s"
   check "a file that is no TOML, read again, changes nothing" keeps_old 's/^\[door\]/[door/' "the configuration stays"
   check "mended, it is read again" reads_again
@@ -327,7 +327,7 @@ turned_away() {
 
 full_disk() {
   fresh
-  small_disk || { echo "FAIL no small disk"; failures=$((failures + 1)); return; }
+  small_disk || { fail "no small disk"; return; }
   now_with "v4l:/dev/video0" > /dev/null
   check "the disk is full, which is told" fill
   check "full: a command opens, and says that it could not be recorded" opens_unrecorded
@@ -359,7 +359,7 @@ room_again() {
 
 read_only_disk() {
   fresh
-  small_disk || { echo "FAIL no small disk"; failures=$((failures + 1)); return; }
+  small_disk || { fail "no small disk"; return; }
   forget
   check "the daemon watches the recorded evening" now_with "$evening"
   check "its disk becomes read-only" breaks

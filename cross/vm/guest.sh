@@ -21,6 +21,11 @@ now() {
 }
 uptime_s() { cut -d' ' -f1 /proc/uptime; }
 
+fail() {
+  echo "FAIL $*"
+  failures=$((failures + 1))
+}
+
 # check WHAT COMMAND…: the command's output is shown beside the verdict.
 check() {
   local what=$1 output
@@ -28,8 +33,7 @@ check() {
   if output=$("$@" 2>&1); then
     echo "PASS $what${output:+ ($(tail -n 1 <<< "$output"))}"
   else
-    echo "FAIL $what: $output"
-    failures=$((failures + 1))
+    fail "$what: $output"
   fi
 }
 

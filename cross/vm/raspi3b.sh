@@ -3,16 +3,7 @@
 # its GPIO block from outside, by QEMU's monitor; inside, outside and what facelatch says must agree:
 #   cross/vm/raspi3b.sh PACKAGE.deb [FOLDER]
 # FOLDER (default: vm beside the package) keeps Debian and its kernel for the next time.
-here=$(dirname "$(realpath "$0")")
-. "$here/../targets.sh"
-package=$(realpath "${1:?which package? cross/deb.sh makes it}")
-work=$(realpath -m "${2:-$(dirname "$package")/vm}")
-[[ $(id -u) == 0 ]] || die "a Debian is made by root; run this with sudo"
-mkdir -p "$work"
-need qemu-system-arm cpio
-"$here/../root.sh" arm64 "$work/debian"
-"$here/kernel.sh" "$work/kernel"
-version=$(< "$work/kernel/version")
+. "$(dirname "$(realpath "$0")")/board.sh"
 image=$work/kernel/image
 
 # All in memory: the package, what its binary is linked with, and busybox.

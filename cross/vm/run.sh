@@ -3,16 +3,8 @@
 #   cross/vm/run.sh PACKAGE.deb [FOLDER [GROUP…]]
 # FOLDER (default: vm beside the package) keeps Debian and its kernel for the next time. The groups of checks are
 # in faults.sh (default: all).
-here=$(dirname "$(realpath "$0")")
-. "$here/../targets.sh"
-package=$(realpath "${1:?which package? cross/deb.sh makes it}")
-work=$(realpath -m "${2:-$(dirname "$package")/vm}")
-[[ $(id -u) == 0 ]] || die "a Debian is made by root; run this with sudo"
-mkdir -p "$work"
-need qemu-system-arm e2fsprogs cpio
-"$here/../root.sh" arm64 "$work/debian"
-"$here/kernel.sh" "$work/kernel"
-version=$(< "$work/kernel/version")
+. "$(dirname "$(realpath "$0")")/board.sh"
+need e2fsprogs
 
 # The board's root: Debian, the package, the test, and of the kernel's modules those that are used.
 root=$work/root
