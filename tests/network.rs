@@ -71,12 +71,14 @@ fn a_file_that_breaks_the_contract_is_refused_with_its_name_and_a_way_out() {
         graph(m).node.pop();
         graph(m).node.last_mut().unwrap().output[0] = "embedding".into();
     };
-    let cases: [(&str, Change, &str); 6] = [
+    let unmade: Change = |m| graph(m).node.last_mut().unwrap().output[0] = "y".into();
+    let cases: [(&str, Change, &str); 7] = [
         ("six numbers", short, "[1, 128]"),
         ("no metadata", |m| m.metadata_props.clear(), "no `facelatch.contract`"),
         ("a flipped bit", |m| graph(m).initializer[0].raw_data[5] ^= 1, "copy the file again"),
         ("another input", |m| graph(m).input[0].name = "x".into(), "`image`"),
         ("another output", |m| graph(m).output[0].name = "y".into(), "`embedding`"),
+        ("an output that nothing makes", unmade, "nothing makes its output `embedding`"),
         ("an unknown operator", |m| graph(m).node[1].op_type = "Nope".into(), "not a network"),
     ];
     for (name, change, part) in cases {

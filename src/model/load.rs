@@ -93,6 +93,10 @@ impl Plan {
         outputs: &[&[usize]],
         pool: &Arc<Pool>,
     ) -> Result<Self, NetworkError> {
+        if let Some(name) = model.graph.as_ref().and_then(unmade) {
+            let text = format!("nothing makes its output `{name}`");
+            return Err(unusable(path, &TractError::msg(text)));
+        }
         let convolutions =
             |graph: &GraphProto| graph.node.iter().filter(|node| node.op_type == "Conv").count();
         let all = model.graph.as_ref().map_or(0, convolutions);
@@ -169,6 +173,17 @@ impl Plan {
     pub fn on_bytes(&self) -> Option<&Net> {
         self.bytes.as_ref().map(BytesOp::net)
     }
+}
+
+/// An output that nothing in a graph makes, over which tract would panic.
+fn unmade(graph: &GraphProto) -> Option<&str> {
+    let made = |name: &str| {
+        let by_nodes = graph.node.iter().flat_map(|node| &node.output).any(|made| made == name);
+        let is_weight = graph.initializer.iter().any(|tensor| tensor.name == name);
+        let is_input = graph.input.iter().any(|input| input.name == name);
+        !name.is_empty() && (by_nodes || is_weight || is_input)
+    };
+    graph.output.iter().map(|output| output.name.as_str()).find(|name| !made(name))
 }
 
 /// The network as tract runs it alone.
