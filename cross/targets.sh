@@ -87,6 +87,19 @@ mirror() {
   echo "${uri%/}"
 }
 
+# own_apt FOLDER RELEASE ARCHITECTURES: an apt of its own in the folder, which leaves this machine's architectures
+# and packages alone. Sets apt, its options; it writes to FOLDER/apt.log.
+own_apt() {
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  mkdir -p "$1"/{lists/partial,cache/archives/partial}
+  echo "deb [signed-by=$keys] $(mirror) $2 main" > "$1/sources.list"
+  : > "$1/status"
+  apt=(-q -o Dir::Etc::sourcelist="$1/sources.list" -o Dir::Etc::sourceparts=/dev/null
+    -o Dir::State::lists="$1/lists" -o Dir::State::status="$1/status" -o Dir::Cache="$1/cache"
+    -o "APT::Architectures=$3" -o APT::Sandbox::User=root)
+  apt-get "${apt[@]}" update > "$1/apt.log" 2>&1 || die "cannot read the packages of $2; see $1/apt.log"
+}
+
 # Removes a folder in which another system lay. One that was interrupted may have left mounts in it, and what
 # is mounted is this machine's own: it is let go first, and never removed through.
 discard() {

@@ -6,17 +6,9 @@
 work=$(realpath -m "${1:?in which folder?}")
 [[ -e $work/version ]] && exit 0
 need gcc-aarch64-linux-gnu make bc kmod libelf1 xz-utils ca-certificates
-mkdir -p "$work"/{lists/partial,cache/archives/partial,debs}
+mkdir -p "$work/debs"
 
-# An apt of its own: this machine's architectures and packages are left alone.
-release=bookworm
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
-echo "deb [signed-by=$keys] $(mirror) $release main" > "$work/sources.list"
-: > "$work/status"
-apt=(-q -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null
-  -o Dir::State::lists="$work/lists" -o Dir::State::status="$work/status" -o Dir::Cache="$work/cache"
-  -o APT::Architectures=amd64,arm64 -o APT::Sandbox::User=root)
-apt-get "${apt[@]}" update > "$work/apt.log" 2>&1 || die "cannot read $release's packages; see $work/apt.log"
+own_apt "$work" bookworm amd64,arm64
 image=$(apt-cache "${apt[@]}" show linux-image-arm64:arm64 | grep -o 'linux-image-6[^ ,]*-arm64' | tail -n 1)
 version=${image#linux-image-}
 series=$(cut -d. -f1,2 <<< "$version")

@@ -3,7 +3,7 @@
 //! A [`Builder`] takes [`Conv`]s one after the other and makes a [`Net`], which runs them on a picture
 //! of bytes. Maps of activations are NHWC bytes throughout; a depthwise convolution and the pointwise
 //! one after it are one stage, whose map between them never leaves the cache. Every way to compute
-//! (AVX-512 VNNI, AVX2, NEON with matrix products, with dot products and without, NEON of 32-bit ARM) gives
+//! (AVX-512 VNNI, AVX2, SME, NEON with matrix products, with dot products and without, NEON of 32-bit ARM) gives
 //! the same bits as the plain reference: the sums are exact integers, and what becomes of them is one f32
 //! multiplication and one rounding.
 //!
@@ -15,6 +15,8 @@ mod aarch64;
 mod arena;
 #[cfg(target_arch = "arm")]
 mod arm;
+#[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+mod auxv;
 mod conv;
 mod net;
 mod pack;

@@ -115,8 +115,8 @@ impl Stage {
             return 0;
         }
         let rows = dense.gathered_rows() * dense.size[1];
-        let bytes = rows.next_multiple_of(2) * dense.gathered() + SLACK;
-        let prepared = table.prepare.as_ref().map_or(0, |prepare| prepare.size);
+        let (prepared, multiple) = table.prepare.as_ref().map_or((0, 1), |p| (p.size, p.rows));
+        let bytes = rows.next_multiple_of(multiple) * dense.gathered() + SLACK;
         (1 + prepared) * bytes.next_multiple_of(64)
     }
 

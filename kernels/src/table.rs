@@ -160,7 +160,9 @@ pub(crate) struct Layout {
 pub(crate) struct Prepare {
     /// Bytes that one becomes.
     pub size: usize,
-    /// From, to, rows, bytes of each: a multiple of 16. One row more may be read, and written.
+    /// Rows are written by so many, even if fewer are there.
+    pub rows: usize,
+    /// From, to, rows, bytes of each: a multiple of 16. As many rows may be read as are written.
     pub run: unsafe fn(*const u8, *mut u8, usize, usize),
 }
 

@@ -14,7 +14,7 @@ pub(super) static TABLE: Table = Table {
     layout: Layout { block: 8, step: 8, group: 8, channel: |_, place| place },
     offset: 0,
     lifts: true,
-    prepare: Some(Prepare { size: 1, run: interleave }),
+    prepare: Some(Prepare { size: 1, rows: 2, run: interleave }),
     gemm: |g| {
         // SAFETY: this table is chosen only where the processor has matrix products.
         unsafe { gemm(g) }
@@ -28,7 +28,7 @@ pub(super) static TABLE: Table = Table {
 };
 
 #[target_feature(enable = "neon,i8mm")]
-unsafe fn depthwise(d: &Depthwise) {
+pub(super) unsafe fn depthwise(d: &Depthwise) {
     // SAFETY: the caller's.
     unsafe { columns::row::<Mixed>(d) }
 }

@@ -8,24 +8,15 @@
 mod depthwise;
 mod neon;
 
-use crate::table::Table;
+use crate::{auxv, table::Table};
 
 /// The ways this processor has, the best first.
 pub(crate) fn add(all: &mut Vec<&'static Table>) {
+    const NEON: usize = 1 << 12;
     // Where the kernel does not say, there is the reference.
-    if std::fs::read("/proc/self/auxv").is_ok_and(|auxv| has_neon(&auxv)) {
+    if auxv::has(auxv::HWCAP, NEON) {
         all.push(&neon::TABLE);
     }
-}
-
-/// Whether the pairs of words that the kernel gave this process say that there is NEON.
-fn has_neon(auxv: &[u8]) -> bool {
-    const AT_HWCAP: u32 = 16;
-    const HWCAP_NEON: u32 = 1 << 12;
-    let word = |pair: &[u8], at: usize| {
-        u32::from_ne_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]])
-    };
-    auxv.chunks_exact(8).any(|pair| word(pair, 0) == AT_HWCAP && word(pair, 4) & HWCAP_NEON != 0)
 }
 
 /// What assembly makes bytes of sums by, in the order in which it loads them.
@@ -53,20 +44,5 @@ impl Cut {
             low: [signed(low); 8],
             high: [signed(high); 8],
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neon_is_what_the_kernel_says() {
-        let auxv = |pairs: &[[u32; 2]]| -> Vec<u8> {
-            pairs.iter().flatten().flat_map(|word| word.to_ne_bytes()).collect()
-        };
-        assert!(has_neon(&auxv(&[[6, 4096], [16, 0x1fb0d7], [0, 0]])));
-        assert!(!has_neon(&auxv(&[[26, 1 << 12], [16, 0x1f80d7 & !(1 << 12)], [0, 0]])));
-        assert!(!has_neon(&auxv(&[[16, 1 << 12]])[..7]), "half a pair");
     }
 }

@@ -11,6 +11,7 @@ pub(super) static TABLE: Table = Table {
     lifts: false,
     prepare: Some(Prepare {
         size: 2,
+        rows: 1,
         run: |from, to, rows, bytes| {
             // SAFETY: this table is chosen only where the processor has AVX2.
             unsafe { widen(from, to, rows * bytes) }
