@@ -320,6 +320,34 @@ fn whoever_comes_in_is_on_the_disk_before_and_whoever_leaves_waits_for_no_disk()
     }
 }
 
+/// The disk fails, as a file that must rotate at every record and whose folder is gone.
+#[test]
+fn whoever_leaves_keeps_their_pulse_when_a_face_cannot_be_recorded_meanwhile() {
+    let Door { folder, house, clock, keeper, now, visits } = Door::new();
+    drop(keeper);
+    show(2, 9);
+    let (audit, limits) = (folder.path().join("audit"), Limits { file_bytes: 1, files: 9 });
+    let moment = clock.moment(Millis(now));
+    let mut log = AuditLog::open(&audit, limits, &moment).unwrap();
+    log.append(&moment, audit::Entry { kind: "test", fields: Default::default() }).unwrap();
+    let lock = Box::new(SimLock::new(SimTimeline::default()));
+    let saved = folder.path().join("lockout.json");
+    let policy = Policy::default();
+    let keeper =
+        Keeper::new(policy, lock, house.clone(), Some(log), clock.clone(), saved, Millis(now));
+    let mut door = Door { folder, house, clock, keeper: keeper.unwrap(), now, visits };
+    door.told_the_time();
+    door.keeper.tell(Event::RequestToExit { pressed: true }, Millis(door.now));
+    let ends = door.keeper.deadline();
+    fs::rename(&audit, door.folder.path().join("gone")).unwrap();
+    assert_eq!(door.comes(RESIDENT), (vec![], false), "not recorded, so not let in");
+    assert!(!door.keeper.status().audit_writable);
+    assert_eq!((door.keeper.deadline(), door.keeper.status().unlocked), (ends, true));
+    door.wait(ends.unwrap().0 - door.now);
+    assert!(!door.keeper.status().unlocked);
+    assert_eq!(door.comes(RESIDENT).0, [Outcome::Denied(Denial::AuditNotWritable)]);
+}
+
 /// The time that has run out since is told the core by whatever comes next.
 #[test]
 fn a_press_that_comes_as_a_pulse_ends_opens_once_more() {

@@ -67,6 +67,11 @@ fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     checks.push(("camera", camera(config)));
     checks.push(("strike", strike));
     checks.push(("state folder", writable(&config.state.folder)));
+    // The daemon makes it, at its first start.
+    let audit = config.state.folder.join("audit");
+    if audit.exists() {
+        checks.push(("audit log", writable(&audit)));
+    }
     checks
 }
 

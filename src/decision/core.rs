@@ -19,6 +19,8 @@ pub struct Core {
     policy: Policy,
     now: Millis,
     strike: Strike,
+    /// As it was when it was released last.
+    before: Strike,
     door: Door,
     alarms: Alarms,
     tracks: Tracks,
@@ -46,10 +48,12 @@ impl Core {
     ) -> Result<(Self, Actions), PolicyError> {
         policy.check()?;
         let lockout = Lockout::restored(saved, now, &policy.lockout);
+        let strike = Strike::Locked { released: None };
         let core = Self {
             policy,
             now,
-            strike: Strike::Locked { released: None },
+            strike,
+            before: strike,
             door: Door::Unknown,
             alarms: Alarms::default(),
             tracks: Tracks::default(),
@@ -84,6 +88,7 @@ impl Core {
             Event::Clock(time) => self.clock.set(time, self.now),
             Event::Command(command) => self.command(command, &mut actions),
             Event::Energised => self.strike.energised(self.now, &self.policy.strike),
+            Event::Unrecorded => self.take_back(&mut actions),
             Event::Tick => {}
         }
         self.settle(&mut actions);
@@ -286,6 +291,7 @@ impl Core {
     }
 
     fn release(&mut self, cause: Cause, evidence: Option<Evidence>, actions: &mut Actions) {
+        self.before = self.strike;
         let until = self.strike.release(cause, self.now, &self.policy.strike);
         emit(actions, Action::Unlock { cause, until });
         self.record(cause, Outcome::Granted, evidence, actions);
@@ -294,6 +300,13 @@ impl Core {
     fn lock(&mut self, actions: &mut Actions) {
         self.strike.lock(self.now);
         emit(actions, Action::Lock);
+    }
+
+    fn take_back(&mut self, actions: &mut Actions) {
+        self.strike.take_back(self.before, self.now);
+        if self.strike.deadline().is_none() {
+            emit(actions, Action::Lock);
+        }
     }
 
     fn lock_if_due(&mut self, actions: &mut Actions) {

@@ -163,6 +163,9 @@ pub enum Event {
     /// that was locked counts from here. Drive nothing where it is
     /// [over by then](super::Core::released_until).
     Energised,
+    /// The last [`Action::Unlock`](super::Action::Unlock) is not carried out, since it could not be recorded: the
+    /// strike is as it was before, or locked.
+    Unrecorded,
     /// Time has passed: to be sent at [`Core::next_deadline`](super::Core::next_deadline).
     Tick,
 }

@@ -1,7 +1,7 @@
 use super::{action::Cause, policy::StrikePolicy, time::Millis};
 
 /// The strike: locked, or released until some moment.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Strike {
     /// Locked; the last release ended then, if there was one since the start.
     Locked { released: Option<Millis> },
@@ -35,6 +35,19 @@ impl Strike {
             let late = now.since(*since);
             let pulse_end = now.after(policy.pulse);
             (*since, *until, *is_energised) = (now, until.after(late).min(pulse_end), true);
+        }
+    }
+
+    /// Takes the last release back: for whom and until when it was released before, never longer than now;
+    /// else it locks.
+    pub(super) fn take_back(&mut self, before: Self, now: Millis) {
+        match (&mut *self, before) {
+            (Self::Released { until, cause, .. }, Self::Released { until: end, cause: by, .. })
+                if end > now =>
+            {
+                (*until, *cause) = (end.min(*until), by);
+            }
+            _ => self.lock(now),
         }
     }
 
@@ -114,5 +127,36 @@ mod tests {
         strike.energised(Millis(24_001), &policy);
         assert_eq!(strike.deadline(), None);
         assert_eq!(strike.release(Cause::Face, Millis(25_000), &policy), Millis(28_000));
+    }
+
+    #[test]
+    fn a_release_that_is_taken_back_leaves_the_one_before_and_no_longer() {
+        let policy = StrikePolicy::default();
+        let locked = Strike::Locked { released: None };
+        let exit = || {
+            let mut strike = locked;
+            strike.release(Cause::RequestToExit, Millis(0), &policy);
+            strike
+        };
+        // Before, what happens meanwhile, taken back at, released until then.
+        type Case = (Strike, fn(&mut Strike), u64, Option<u64>);
+        let cases: [Case; 5] = [
+            (exit(), |_| {}, 2_000, Some(3_000)),
+            (exit(), |_| {}, 3_000, None),
+            (exit(), |strike| strike.opened(Millis(1_500), &StrikePolicy::default()), 1_500, {
+                policy.relock_on_open.map(|delay| 1_500 + delay.as_millis() as u64)
+            }),
+            (exit(), |strike| strike.lock(Millis(1_800)), 2_000, None),
+            (locked, |_| {}, 2_000, None),
+        ];
+        for (i, (before, meanwhile, at, until)) in cases.into_iter().enumerate() {
+            let mut strike = before;
+            strike.release(Cause::Face, Millis(1_000), &policy);
+            meanwhile(&mut strike);
+            strike.take_back(before, Millis(at));
+            assert_eq!(strike.deadline(), until.map(Millis), "case {i}");
+            let by = until.map(|_| Cause::RequestToExit);
+            assert_eq!(strike.released_for(), by, "case {i}");
+        }
     }
 }

@@ -237,9 +237,9 @@ impl Keeper {
     fn act(&mut self, actions: impl Iterator<Item = Action>, keeps_out: bool, now: Millis) {
         for action in actions {
             match action {
-                // The core believes that the door is open now: it is told otherwise.
+                // The core believes that the door is open for the face now: it is told otherwise.
                 Action::Unlock { cause: Cause::Face, .. } if keeps_out => {
-                    self.tell(Event::Command(Command::Lock), now);
+                    self.tell(Event::Unrecorded, now);
                 }
                 Action::Unlock { .. } => self.unlock(now),
                 Action::Lock => self.relock(),

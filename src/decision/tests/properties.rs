@@ -94,6 +94,7 @@ fn event() -> impl Strategy<Value = Event> {
         3 => command.prop_map(Event::Command),
         1 => Just(Event::Tick),
         2 => Just(Event::Energised),
+        1 => Just(Event::Unrecorded),
     ]
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Reference {
     grants: Vec<(usize, TrackId)>,
     /// When the strike was last released, and since when it has been without a lock; `None` locked.
     released: Option<Released>,
+    /// As it was right before that.
+    before: Option<Released>,
     locked_out_until: Millis,
     /// The length of the last lockout, none since a grant.
     last_lockout: Option<Duration>,
@@ -55,6 +57,7 @@ impl Reference {
             now,
             grants: Vec::new(),
             released: None,
+            before: None,
             locked_out_until: now,
             last_lockout: None,
             may_be_forgotten: false,
@@ -178,6 +181,14 @@ impl Reference {
                 }
             }
             Event::Energised => self.energised(),
+            Event::Unrecorded => {
+                if let Some(released) = &mut self.released {
+                    let before = self.before.filter(|before| before.newest <= released.newest);
+                    prop_assert!(before.is_some(), "released by nothing but what is taken back");
+                    let Released { newest, last_exit, .. } = before.expect("as asserted");
+                    (released.newest, released.last_exit) = (newest, last_exit);
+                }
+            }
             Event::Tamper { active } => {
                 prop_assert_eq!(*self.alarms.get(&AlarmKind::Tamper).unwrap_or(&false), active);
             }
@@ -221,6 +232,7 @@ impl Reference {
             Cause::Command => prop_assert_eq!(event, Event::Command(Command::Unlock)),
         }
         let before = self.released;
+        self.before = before;
         let exit = (cause == Cause::RequestToExit).then_some(self.now);
         self.released = Some(Released {
             since: before.map_or(self.now, |before| before.since),
