@@ -2,7 +2,7 @@
 //! 8 sums. (`vpmaddubsw`, which takes bytes, would saturate.)
 
 use crate::table::{Depthwise, Gemm, Layout, Prepare, Table, Target};
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, ops::Range};
 
 pub(super) static TABLE: Table = Table {
     name: "avx2",
@@ -77,6 +77,11 @@ unsafe fn tile<const M: usize>(g: &Gemm, row: usize) {
             }
         }
         let scale = [_mm256_loadu_ps(g.scale), _mm256_loadu_ps(g.scale.add(8))];
+        if let Target::Bytes { to, step, range: WHOLE } = g.out
+            && g.channels >= 16
+        {
+            return rows(to.add(row * step), step, sums, scale);
+        }
         for (m, sums) in sums.into_iter().enumerate() {
             match g.out {
                 Target::Bytes { to, step, range } => {
@@ -97,6 +102,49 @@ unsafe fn tile<const M: usize>(g: &Gemm, row: usize) {
     }
 }
 
+/// What ReLU leaves and bytes cut off by themselves.
+const WHOLE: [u8; 3] = [0, 0, 255];
+
+/// Rows of 16 sums as bytes, two at once.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn rows<const M: usize>(
+    to: *mut u8,
+    step: usize,
+    sums: [[__m256i; 2]; M],
+    scale: [__m256; 2],
+) {
+    let words = |row: usize| words(sums[row], scale);
+    for row in (0..M - 1).step_by(2) {
+        // Each half has eight bytes of the one row, eight of the other.
+        let halves = _mm256_packus_epi16(words(row), words(row + 1));
+        let rows = _mm256_permute4x64_epi64::<0b11_01_10_00>(halves);
+        let to = to.wrapping_add(row * step);
+        // SAFETY: the caller's, for 16 bytes of each row.
+        unsafe {
+            _mm_storeu_si128(to.cast(), _mm256_castsi256_si128(rows));
+            _mm_storeu_si128(to.add(step).cast(), _mm256_extracti128_si256::<1>(rows));
+        }
+    }
+    if M % 2 == 1 {
+        let bytes = _mm_packus_epi16(
+            _mm256_castsi256_si128(words(M - 1)),
+            _mm256_extracti128_si256::<1>(words(M - 1)),
+        );
+        // SAFETY: as above.
+        unsafe { _mm_storeu_si128(to.add((M - 1) * step).cast(), bytes) };
+    }
+}
+
+/// 16 sums, scaled, rounded and cut to 16 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn words(sums: [__m256i; 2], scale: [__m256; 2]) -> __m256i {
+    let rounded =
+        |v: usize| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), scale[v]));
+    _mm256_packs_epi32(rounded(0), rounded(1))
+}
+
 /// Bytes as 16-bit numbers, so that one load gives two of them to every lane.
 #[target_feature(enable = "avx2")]
 unsafe fn widen(from: *const u8, to: *mut u8, count: usize) {
@@ -113,10 +161,7 @@ unsafe fn widen(from: *const u8, to: *mut u8, count: usize) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn bytes(sums: [__m256i; 2], scale: [__m256; 2], [zero, low, high]: [u8; 3]) -> __m128i {
-    let rounded =
-        |v: usize| _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[v]), scale[v]));
-    let words = _mm256_packs_epi32(rounded(0), rounded(1));
-    let words = _mm256_adds_epi16(words, _mm256_set1_epi16(i16::from(zero)));
+    let words = _mm256_adds_epi16(words(sums, scale), _mm256_set1_epi16(i16::from(zero)));
     let bytes =
         _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
     let bytes = _mm_max_epu8(bytes, _mm_set1_epi8(low as i8));
@@ -139,7 +184,7 @@ unsafe fn write(to: *mut u8, bytes: __m128i, count: usize) {
     }
 }
 
-/// `[channels by 16][column][rows 0 and 1, row 2 and nothing][16 places][2]`.
+/// `[channels by 16][column][rows 0 and 1, row 2 and nothing][16 places][2]`, each of two bytes.
 fn pack(conv: &crate::Conv) -> Vec<i8> {
     let mut packed = Vec::new();
     for first in (0..conv.outputs).step_by(16) {
@@ -147,7 +192,10 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
             for pair in [[0, 1], [2, 3]] {
                 for place in 0..16 {
                     let channel = first + channel(place);
-                    packed.extend(pair.iter().map(|&row| conv.tap(channel, row, column)));
+                    for row in pair {
+                        let tap = i16::from(conv.tap(channel, row, column));
+                        packed.extend(tap.to_le_bytes().map(|byte| byte as i8));
+                    }
                 }
             }
         }
@@ -156,12 +204,13 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
 }
 
 /// Three rows of one column of 16 channels, widened, the first two interleaved, the third with nothing.
+type Column = [__m256i; 4];
+
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn column(d: &Depthwise, x: usize, first: usize) -> [__m256i; 4] {
-    // SAFETY: `Depthwise` promises 16 bytes of every column.
-    let rows =
-        d.column(x, first).map(|row| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.cast())) });
+unsafe fn column(rows: [*const u8; 3]) -> Column {
+    // SAFETY: the caller's: 16 bytes of each may be read.
+    let rows = rows.map(|row| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.cast())) });
     let zero = _mm256_setzero_si256();
     [
         _mm256_unpacklo_epi16(rows[0], rows[1]),
@@ -171,37 +220,123 @@ unsafe fn column(d: &Depthwise, x: usize, first: usize) -> [__m256i; 4] {
     ]
 }
 
+/// What an output of 16 channels is made of.
+struct Taps {
+    w: *const i8,
+    bias: [__m256i; 2],
+    scale: [__m256; 2],
+    range: [u8; 3],
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn output(taps: &Taps, columns: [&Column; 3]) -> __m128i {
+    let mut sums = taps.bias;
+    for (c, column) in columns.into_iter().enumerate() {
+        for (v, four) in column.iter().enumerate() {
+            // SAFETY: the caller's: a block of 16 channels as packed.
+            let w = unsafe { _mm256_loadu_si256(taps.w.add(128 * c + 32 * v).cast()) };
+            sums[v % 2] = _mm256_add_epi32(sums[v % 2], _mm256_madd_epi16(*four, w));
+        }
+    }
+    bytes(sums, taps.scale, taps.range)
+}
+
+/// A block of 16 channels of a row of outputs.
+struct Line<'a> {
+    d: &'a Depthwise,
+    /// The first of its channels.
+    first: usize,
+    taps: Taps,
+}
+
+impl Line<'_> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn put(&self, x: usize, columns: [&Column; 3]) {
+        // SAFETY: the caller's: an output that is there, and taps as `depthwise` found them.
+        unsafe {
+            let to = self.d.out.add(x * self.d.out_step + self.first);
+            write(to, output(&self.taps, columns), self.d.channels - self.first);
+        }
+    }
+
+    /// Outputs whose windows may reach over an edge.
+    #[target_feature(enable = "avx2")]
+    unsafe fn edge(&self, outputs: Range<usize>) {
+        for x in outputs {
+            // SAFETY: `Depthwise` promises 16 bytes of every column, and an output for each.
+            unsafe {
+                let [a, b, c] = [0, 1, 2].map(|i| self.d.column(x * self.d.stride + i, self.first));
+                self.put(x, [&column(a), &column(b), &column(c)]);
+            }
+        }
+    }
+
+    /// Outputs whose windows are inside the map, which share columns with their neighbours.
+    #[target_feature(enable = "avx2")]
+    unsafe fn inside<const STRIDE: usize>(&self, outputs: Range<usize>) {
+        if outputs.is_empty() {
+            return;
+        }
+        let (Range { start: mut x, end }, step) = (outputs, self.d.step);
+        let start = (x * STRIDE - self.d.left) * step + self.first;
+        let mut rows = self.d.rows.map(|row| row.wrapping_add(start));
+        // SAFETY: as above.
+        unsafe {
+            let mut next = || {
+                let column = column(rows);
+                rows = rows.map(|row| row.wrapping_add(step));
+                column
+            };
+            let mut a = next();
+            if STRIDE == 1 {
+                let mut b = next();
+                while x + 3 <= end {
+                    let c = next();
+                    self.put(x, [&a, &b, &c]);
+                    a = next();
+                    self.put(x + 1, [&b, &c, &a]);
+                    b = next();
+                    self.put(x + 2, [&c, &a, &b]);
+                    x += 3;
+                }
+                while x < end {
+                    let c = next();
+                    self.put(x, [&a, &b, &c]);
+                    (a, b, x) = (b, c, x + 1);
+                }
+            } else {
+                while x < end {
+                    let (b, c) = (next(), next());
+                    self.put(x, [&a, &b, &c]);
+                    (a, x) = (c, x + 1);
+                }
+            }
+        }
+    }
+}
+
 #[target_feature(enable = "avx2")]
 unsafe fn depthwise(d: &Depthwise) {
+    let inside = d.inside();
     for first in (0..d.channels).step_by(16) {
         // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16, and
         // an output for every column.
         unsafe {
-            let w = d.w.add(first * 12);
-            let bias = [0, 8].map(|at| _mm256_loadu_si256(d.bias.add(first + at).cast()));
-            let scale = [0, 8].map(|at| _mm256_loadu_ps(d.scale.add(first + at)));
-            let mut columns = [column(d, 0, first), column(d, 1, first), [bias[0]; 4]];
-            for x in 0..d.columns {
-                if d.stride == 2 && x > 0 {
-                    columns[0] = columns[2];
-                    columns[1] = column(d, x * 2 + 1, first);
-                }
-                columns[2] = column(d, x * d.stride + 2, first);
-                let mut sums = bias;
-                for (c, column) in columns.iter().enumerate() {
-                    for (v, four) in column.iter().enumerate() {
-                        let w = _mm_loadu_si128(w.add(64 * c + 16 * v).cast());
-                        let product = _mm256_madd_epi16(*four, _mm256_cvtepi8_epi16(w));
-                        sums[v % 2] = _mm256_add_epi32(sums[v % 2], product);
-                    }
-                }
-                let to = d.out.add(x * d.out_step + first);
-                write(to, bytes(sums, scale, d.range), d.channels - first);
-                if d.stride == 1 {
-                    columns[0] = columns[1];
-                    columns[1] = columns[2];
-                }
+            let taps = Taps {
+                w: d.w.add(first * 24),
+                bias: [0, 8].map(|at| _mm256_loadu_si256(d.bias.add(first + at).cast())),
+                scale: [0, 8].map(|at| _mm256_loadu_ps(d.scale.add(first + at))),
+                range: d.range,
+            };
+            let line = Line { d, first, taps };
+            line.edge(0..inside.start);
+            match d.stride {
+                1 => line.inside::<1>(inside.clone()),
+                _ => line.inside::<2>(inside.clone()),
             }
+            line.edge(inside.end..d.columns);
         }
     }
 }
