@@ -90,13 +90,15 @@ mirror() {
 # own_apt FOLDER RELEASE ARCHITECTURES: an apt of its own in the folder, which leaves this machine's architectures
 # and packages alone. Sets apt, its options; it writes to FOLDER/apt.log.
 own_apt() {
-  local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+  local keys=/usr/share/keyrings/debian-archive-keyring.gpg uri
+  uri=$(mirror) || exit
   mkdir -p "$1"/{lists/partial,cache/archives/partial}
-  echo "deb [signed-by=$keys] $(mirror) $2 main" > "$1/sources.list"
+  echo "deb [signed-by=$keys] $uri $2 main" > "$1/sources.list"
   : > "$1/status"
   apt=(-q -o Dir::Etc::sourcelist="$1/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o Dir::State::lists="$1/lists" -o Dir::State::status="$1/status" -o Dir::Cache="$1/cache"
-    -o "APT::Architectures=$3" -o APT::Sandbox::User=root)
+    -o "APT::Architectures=$3" -o APT::Sandbox::User=root
+    -o APT::Update::Error-Mode=any)
   apt-get "${apt[@]}" update > "$1/apt.log" 2>&1 || die "cannot read the packages of $2; see $1/apt.log"
 }
 

@@ -38,8 +38,8 @@ impl Strike {
         }
     }
 
-    /// Takes the last release back: for whom and until when it was released before, never longer than now;
-    /// else it locks.
+    /// Takes the last release back: it is as it was before, released never longer than now; where that cannot
+    /// be, it locks.
     pub(super) fn take_back(&mut self, before: Self, now: Millis) {
         match (&mut *self, before) {
             (Self::Released { until, cause, .. }, Self::Released { until: end, cause: by, .. })
@@ -47,6 +47,7 @@ impl Strike {
             {
                 (*until, *cause) = (end.min(*until), by);
             }
+            (Self::Released { is_energised: false, .. }, Self::Locked { .. }) => *self = before,
             _ => self.lock(now),
         }
     }
@@ -93,6 +94,7 @@ impl Strike {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn a_further_grant_moves_the_end_to_its_own_pulse_within_bounds() {
@@ -157,6 +159,9 @@ mod tests {
             assert_eq!(strike.deadline(), until.map(Millis), "case {i}");
             let by = until.map(|_| Cause::RequestToExit);
             assert_eq!(strike.released_for(), by, "case {i}");
+            let moved = !matches!(before, Strike::Locked { .. });
+            let lets_open = strike.lets_open(Millis(at + 1), Duration::from_secs(2));
+            assert_eq!(lets_open, moved, "case {i}: forced only where it never moved");
         }
     }
 }

@@ -239,7 +239,7 @@ impl Keeper {
             match action {
                 // The core believes that the door is open for the face now: it is told otherwise.
                 Action::Unlock { cause: Cause::Face, .. } if keeps_out => {
-                    self.tell(Event::Unrecorded, now);
+                    self.tell(Event::Unrecorded, self.later(now));
                 }
                 Action::Unlock { .. } => self.unlock(now),
                 Action::Lock => self.relock(),
@@ -247,6 +247,8 @@ impl Keeper {
                     self.news.push(News::Unrecorded(record));
                 }
                 Action::Record(record) => self.news.push(News::Decision(record)),
+                // What is to be seen instead, the core has said.
+                Action::Hint(_) if keeps_out => {}
                 Action::Hint(hint) => self.news.push(News::Hint(hint)),
                 Action::Alarm { kind, raised } => {
                     self.alarms.retain(|on| *on != kind);
@@ -286,9 +288,14 @@ impl Keeper {
         written.is_ok()
     }
 
+    /// The time by now, which a disk may have taken its share of since something happened.
+    fn later(&self, happened: Millis) -> Millis {
+        if self.is_live { self.clock.now() } else { happened }
+    }
+
     fn unlock(&mut self, now: Millis) {
         // Read before the line is driven: whatever comes between makes the pulse shorter, never longer.
-        let now = if self.is_live { self.clock.now() } else { now };
+        let now = self.later(now);
         self.tell(Event::Energised, now);
         let Some(until) = self.core.released_until() else {
             log::error!("recording it took longer than the pulse: the strike stays locked");

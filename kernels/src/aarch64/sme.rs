@@ -16,8 +16,8 @@ use std::{
     sync::OnceLock,
 };
 
-/// The way of a processor with SME, if this is one and multiplies rightly: QEMU 7, by which other machines run
-/// our programs, does not. Where the way is asked for by name it is not tried, so that it can be counted there.
+/// The way of a processor with SME, if this is one and multiplies rightly: QEMU 7 does not. Where the way is asked
+/// for by name it is not tried, so that it can be counted there.
 pub(super) fn table() -> Option<&'static Table> {
     const SME: usize = 1 << 23;
     const BYTES: usize = 1 << 26;
@@ -43,18 +43,20 @@ pub(super) fn table() -> Option<&'static Table> {
     TABLE.get_or_init(make).as_ref()
 }
 
-/// Whether one group of four inputs of a tile of rows gives what it should.
+/// Whether five groups of four inputs of a tile of rows give what they should.
 fn multiplies(two: usize) -> bool {
-    let a: Vec<u8> = (0..4 * two).map(|i| (i * 37) as u8).collect();
-    let w: Vec<i8> = (0..4 * two).map(|i| (i * 91) as i8).collect();
-    let (bias, scale, mut sums) = (vec![0; two], vec![1.0; two], vec![0f32; two * two]);
+    const GROUPS: usize = 5;
+    let a: Vec<u8> = (0..4 * two * GROUPS).map(|i| (i * 37) as u8).collect();
+    let w: Vec<i8> = (0..4 * two * GROUPS).map(|i| (i * 91) as i8).collect();
+    let bias: Vec<i32> = (0..two).map(|i| 1000 - 77 * i as i32).collect();
+    let (scale, mut sums) = (vec![1.0; two], vec![0f32; two * two]);
     // SAFETY: a tile of rows, a block of channels, and room for what they give.
     unsafe {
         gemm(&Gemm {
             a: a.as_ptr(),
-            lda: 4,
+            lda: 4 * GROUPS,
             rows: two,
-            groups: 1,
+            groups: GROUPS,
             w: w.as_ptr(),
             bias: bias.as_ptr(),
             scale: scale.as_ptr(),
@@ -64,11 +66,14 @@ fn multiplies(two: usize) -> bool {
             out: Target::Floats { to: sums.as_mut_ptr(), step: two },
         });
     }
-    let sum = |(a, w): (&[u8], &[i8])| -> i32 {
-        a.iter().zip(w).map(|(&a, &w)| i32::from(a) * i32::from(w)).sum()
+    let sum = |row: usize, channel: usize| {
+        let products = (0..GROUPS).flat_map(|group| {
+            let [a, w] = [row, channel].map(|i| 4 * (group * two + i));
+            (0..4).map(move |i| (a + i, w + i))
+        });
+        products.map(|(at, to)| i32::from(a[at]) * i32::from(w[to])).sum::<i32>() + bias[channel]
     };
-    let pairs = a.chunks_exact(4).flat_map(|a| w.chunks_exact(4).map(move |w| (a, w)));
-    pairs.map(sum).zip(sums).all(|(wanted, sum)| sum == wanted as f32)
+    (0..two * two).all(|i| sums[i] == sum(i / two, i % two) as f32)
 }
 
 /// Bytes of a vector in streaming mode.

@@ -194,6 +194,8 @@ struct Watched {
     now: u64,
     people: People,
     ticks: bool,
+    /// Whether no face can be recorded.
+    unrecorded: bool,
 }
 
 type Checked = Result<(), TestCaseError>;
@@ -205,7 +207,7 @@ impl Watched {
         assert!(did.contains(&Action::Lock));
         let reference = Reference::new(policy, Millis(0));
         let people = People { lodger_lives_here: true };
-        Self { core, reference, policy, now: 0, people, ticks }
+        Self { core, reference, policy, now: 0, people, ticks, unrecorded: false }
     }
 
     fn run(&mut self, steps: &[(i64, Step)]) -> Checked {
@@ -270,11 +272,18 @@ impl Watched {
 
     fn handle(&mut self, event: Event, time: u64) -> Result<Actions, TestCaseError> {
         self.now = self.now.max(time);
+        let before = self.core.released_until().filter(|until| until.0 > self.now);
         let did = self.core.handle(event, Millis(time), &self.people);
         // One is to spare, so a full list is one that lost something.
         prop_assert!(did.len() < MAX_ACTIONS);
         self.reference.check(event, Millis(time), &did, &self.people)?;
         self.reference.check_deadline(self.core.next_deadline())?;
+        let by_face = |a: &Action| matches!(a, Action::Unlock { cause: Cause::Face, .. });
+        if self.unrecorded && did.iter().any(by_face) {
+            let undid = self.handle(Event::Unrecorded, self.now)?;
+            prop_assert_eq!(self.core.released_until(), before, "as before");
+            prop_assert_eq!(undid.contains(&Action::Lock), before.is_none());
+        }
         Ok(did)
     }
 }
@@ -285,6 +294,15 @@ proptest! {
         policy in policy(), ticks in prop::bool::weighted(0.7), steps in steps(),
     ) {
         Watched::new(policy, ticks).run(&steps)?;
+    }
+
+    #[test]
+    fn a_face_that_cannot_be_recorded_changes_nothing_for_the_strike(
+        policy in policy(), ticks in prop::bool::weighted(0.7), steps in steps(),
+    ) {
+        let mut door = Watched::new(policy, ticks);
+        door.unrecorded = true;
+        door.run(&steps)?;
     }
 
     #[test]

@@ -183,7 +183,7 @@ impl Reference {
             Event::Energised => self.energised(),
             Event::Unrecorded => {
                 if let Some(released) = &mut self.released {
-                    let before = self.before.filter(|before| before.newest <= released.newest);
+                    let before = self.before;
                     prop_assert!(before.is_some(), "released by nothing but what is taken back");
                     let Released { newest, last_exit, .. } = before.expect("as asserted");
                     (released.newest, released.last_exit) = (newest, last_exit);
