@@ -44,28 +44,31 @@ fn the_detector_gives_its_known_answers() {
 }
 
 #[test]
-fn the_embedding_network_gives_its_known_answers() {
-    let path = models("embedding-int8.onnx");
-    let size = fs::metadata(&path).unwrap().len();
-    assert!(size < 3_600_000, "{size} bytes");
-    let network = Network::load(&path).unwrap();
-    let side = network.input_size();
-    let embeddings: Vec<Embedding> =
-        [0, side / 3].map(|turn| network.embed(&pattern(side, turn)).unwrap()).to_vec();
-    let known = models("embedding-int8.known.json");
-    if std::env::var_os("FACELATCH_BLESS").is_some() {
-        let values: Vec<&[f32]> = embeddings.iter().map(|e| &e.values()[..]).collect();
-        fs::write(&known, serde_json::to_string(&values).unwrap() + "\n").unwrap();
+fn the_embedding_networks_give_their_known_answers() {
+    for (name, side) in [("embedding-int8", 160), ("embedding-112-int8", 112)] {
+        let path = models(&format!("{name}.onnx"));
+        let size = fs::metadata(&path).unwrap().len();
+        assert!(size < 3_600_000, "{name}: {size} bytes");
+        let network = Network::load(&path).unwrap();
+        assert_eq!(network.input_size(), side, "{name}");
+        let embeddings: Vec<Embedding> =
+            [0, side / 3].map(|turn| network.embed(&pattern(side, turn)).unwrap()).to_vec();
+        let known = models(&format!("{name}.known.json"));
+        if std::env::var_os("FACELATCH_BLESS").is_some() {
+            let values: Vec<&[f32]> = embeddings.iter().map(|e| &e.values()[..]).collect();
+            fs::write(&known, serde_json::to_string(&values).unwrap() + "\n").unwrap();
+        }
+        let known = fs::read_to_string(&known).unwrap();
+        let known: Vec<Vec<f32>> = serde_json::from_str(&known).unwrap();
+        assert_eq!(known.len(), embeddings.len());
+        for (known, found) in known.iter().zip(&embeddings) {
+            // Rounding differs from one CPU's f32 kernels to another's, and an int8 step with it.
+            let cosine = Embedding::from_slice(known).unwrap().cosine(found).0;
+            assert!(cosine > 0.999, "{name}: cosine {cosine} to what it gave when measured");
+        }
+        // What the daemon asks before it is ready.
+        assert!(check_known(&network, &path).unwrap().is_some());
+        let apart = embeddings[0].cosine(&embeddings[1]).0;
+        assert!(apart < 0.9999, "{name}: two pictures, two answers");
     }
-    let known: Vec<Vec<f32>> = serde_json::from_str(&fs::read_to_string(&known).unwrap()).unwrap();
-    assert_eq!(known.len(), embeddings.len());
-    for (known, found) in known.iter().zip(&embeddings) {
-        // Rounding differs from one CPU's f32 kernels to another's, and an int8 step with it.
-        let cosine = Embedding::from_slice(known).unwrap().cosine(found).0;
-        assert!(cosine > 0.999, "cosine {cosine} to the answer of the day it was measured");
-    }
-    // What the daemon asks before it is ready.
-    assert!(check_known(&network, &path).unwrap().is_some());
-    let apart = embeddings[0].cosine(&embeddings[1]).0;
-    assert!(apart < 0.9999, "two pictures, two answers");
 }

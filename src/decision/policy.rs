@@ -38,8 +38,9 @@ pub struct VotePolicy {
     /// votes to meet that are of different occasions.
     pub within: Duration,
     /// How alike probe and person must be. 0.54: of 2,687,149 pairs of strangers among LFW-dev's faces,
-    /// found and aligned by our own detector, 268 score 0.531 or more, one in 10,000
-    /// (models/embedding-int8.md says how, and how many genuine pairs it costs).
+    /// found and aligned by our own detector, one in 10,000 scores 0.522 or more with the embedding
+    /// network that ships, 0.531 with the smaller one (their cards in models/ say how, and how many genuine
+    /// pairs it costs).
     pub threshold: Threshold,
     /// How far the person must be ahead of the second-best one. 0.05: enough that rounding and a
     /// frame's noise do not choose between two residents who look alike.

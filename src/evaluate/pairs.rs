@@ -217,7 +217,7 @@ mod tests {
             ("no folds", "0\t3", 1),
             ("words", "three", 1),
             ("cut short", "2\t1\nAnn\t1\t4\nAnn\t1\tBob\t2\n", 4),
-            ("an absurd count", "99999999999\t99999999999\nAnn\t1\t4\n", 3),
+            ("an absurd count", "4294967295\t4294967295\nAnn\t1\t4\n", 3),
             ("impostor too early", "1\nAnn 1 Bob 2\nAnn 1 Bob 2", 2),
             ("genuine too late", "1\nAnn 1 2\nAnn 1 2", 3),
             ("no number", "1\nAnn 1 x\nAnn 1 Bob 2", 2),

@@ -317,10 +317,12 @@ ranges = "minmax"
 name = "one"
 config = "config.toml"
 set = ["steps=12", "evaluate.every=12"]
+file = "small.onnx"
 [[stages]]
 name = "two"
 config = "config.toml"
 set = ["steps=6", "evaluate.every=6", "seed=4"]
+file = "int8.onnx"
 "#;
     fs::write(&recipe, text).unwrap();
     let again = |more: &[&str]| {
@@ -337,16 +339,23 @@ set = ["steps=6", "evaluate.every=6", "seed=4"]
     assert!(said.contains("finished after 12") && said.contains("finished after 6"), "{said}");
     let start = fs::read_to_string(out.join("two/run.toml")).unwrap();
     assert!(start.contains("one/best.safetensors"), "{start}");
-    let network = facelatch::embed::Network::load(&out.join("int8.onnx")).unwrap();
-    assert_eq!(network.contract().training_data, "drawn people");
+    for file in ["small.onnx", "int8.onnx"] {
+        let network = facelatch::embed::Network::load(&out.join(file)).unwrap();
+        assert_eq!(network.contract().training_data, "drawn people", "{file}");
+    }
     let said = again(&[]);
-    assert!(said.matches("is finished").count() == 2 && said.contains("in place of"), "{said}");
+    assert!(
+        said.matches("is finished").count() == 2 && said.matches("in place of").count() == 2,
+        "{said}"
+    );
 
     for (wrong, says) in [
         (text.replace("minmax", "least"), "ranges: "),
         (text.replace("\"two\"", "\"one\""), "stages.1: \"one\""),
         (text.replace("\"one\"", "\"../one\""), "stages.0: "),
         (text.replace("steps=12", "step=12"), "--set step=12"),
+        (text.replace("small.onnx", "../small.onnx"), "stages.0: file: "),
+        (text.replace("file = \"int8.onnx\"", ""), "the last stage makes no file"),
     ] {
         fs::write(&recipe, wrong).unwrap();
         let other = dir.path().join("other");

@@ -15,15 +15,15 @@ use std::{
     time::Instant,
 };
 
-/// Repeat how a network was made, from pictures to int8 file: stage after stage, each from the best weights of the
+/// Repeat how networks were made, from pictures to int8 files: stage after stage, each from the best weights of the
 /// one before.
 ///
 /// What is finished is not done again: stopped anywhere, the same command goes on.
 #[derive(clap::Args)]
 pub struct Reproduce {
-    /// The stages, as trainer/recipes/embedding.toml has them for the network that ships.
+    /// The stages, as trainer/recipes/embedding.toml has them for the networks that ship.
     recipe: PathBuf,
-    /// Folder of the stages' runs and of the file, `int8.onnx`.
+    /// Folder of the stages' runs and of the files.
     #[arg(long, value_name = "FOLDER", default_value = "runs/reproduce")]
     out: PathBuf,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Reproduce {
     precision: Precision,
 }
 
-/// The stages of a network and how it is quantized after the last.
+/// The stages of one network or several, and how they are quantized.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Recipe {
@@ -56,6 +56,8 @@ struct Stage {
     /// Keys that differ, as `train --set` takes them.
     #[serde(default)]
     set: Vec<String>,
+    /// The int8 file that is made of it; of the last stage one is.
+    file: Option<String>,
 }
 
 impl Reproduce {
@@ -63,6 +65,7 @@ impl Reproduce {
         let (recipe, method) = read(&self.recipe)?;
         let begun = Instant::now();
         let (of, mut best) = (recipe.stages.len(), None);
+        let mut made = Vec::new();
         for (n, stage) in (1..).zip(&recipe.stages) {
             let run = self.out.join(&stage.name);
             println!("{n}/{of} {}", stage.name);
@@ -74,17 +77,20 @@ impl Reproduce {
             best = RunFolder::open::<RunConfig>(&run)
                 .map(|(run, _)| Some(run.best()))
                 .map_err(super::data)?;
+            if let Some(file) = &stage.file {
+                let int8 = self.out.join(file);
+                let mut quantize = Quantize::new(&run, &int8, self.machine.clone());
+                (quantize.method, quantize.about) = (method, AboutArgs::of(&recipe.training_data));
+                quantize.run()?;
+                made.push(int8);
+            }
         }
-        let last = self.out.join(&recipe.stages[of - 1].name);
-        let int8 = self.out.join("int8.onnx");
-        let about = AboutArgs::of(&recipe.training_data);
-        let mut quantize = Quantize::new(&last, &int8, self.machine);
-        (quantize.method, quantize.about) = (method, about);
-        quantize.run()?;
-        println!(
-            "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
-            int8.display()
-        );
+        for int8 in made {
+            println!(
+                "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
+                int8.display()
+            );
+        }
         Ok(())
     }
 
@@ -130,12 +136,19 @@ fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
             && name != ".."
     };
-    for (i, Stage { name, .. }) in recipe.stages.iter().enumerate() {
+    let is_file = |file: &String| is_name(file) && file.ends_with(".onnx");
+    for (i, Stage { name, file, .. }) in recipe.stages.iter().enumerate() {
         if !is_name(name) || recipe.stages[..i].iter().any(|before| before.name == *name) {
             return Err(bad(format!(
                 "stages.{i}: {name:?} cannot be its folder; choose letters, digits, - and _, a name for each"
             )));
         }
+        if file.as_ref().is_some_and(|file| !is_file(file)) {
+            return Err(bad(format!("stages.{i}: file: choose a name that ends in .onnx")));
+        }
+    }
+    if recipe.stages.last().is_some_and(|last| last.file.is_none()) {
+        return Err(bad("the last stage makes no file; say file = \"NAME.onnx\"".to_owned()));
     }
     Ok((recipe, method))
 }

@@ -44,7 +44,7 @@ pub struct Resume {
 
 /// What to compute with. None of it changes a run's numbers on a CPU but the number of threads,
 /// which decides the order of additions.
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct Machine {
     /// auto, cpu or cuda.
     #[arg(long, default_value = "auto")]
