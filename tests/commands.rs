@@ -6,6 +6,7 @@ mod house;
 use house::{House, repository};
 use std::{
     fs,
+    path::Path,
     process::{Output, Stdio},
 };
 
@@ -226,6 +227,46 @@ fn a_backup_brings_everybody_back_and_nothing_else_does() {
     house.done(&["people", "import", &text("backup")]);
     assert_eq!(house.done(&["people", "--json"]), before);
     assert!(house.done(&["identify", &demo("Alex/3.jpg")]).contains("Alex"));
+}
+
+#[test]
+fn doctor_tells_the_networks_apart_and_what_keeps_the_audit_log_from_going_on() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let said = house.done(&["doctor"]);
+    assert!(said.contains("of 160 px, weights ") && said.contains("first start"), "{said}");
+    let (audit, newest) = ("audit", "audit/audit.log");
+    let path = |name: &str| house.folder.path().join(name);
+    type Case = (&'static str, fn(&Path), &'static str);
+    let cases: [Case; 4] = [
+        (audit, |path| fs::write(path, "").unwrap(), "audit: "),
+        (audit, |path| std::os::unix::fs::symlink("nowhere", path).unwrap(), "audit: "),
+        (newest, |path| fs::create_dir(path).unwrap(), "move it away"),
+        (newest, |path| fs::write(path, "").unwrap(), ""),
+    ];
+    for (broken, breaks, words) in cases {
+        if broken == newest {
+            fs::create_dir(path(audit)).unwrap();
+        }
+        breaks(&path(broken));
+        let output = house.output(&["doctor"]);
+        let said = stdout(&output);
+        let wanted = if words.is_empty() { 0 } else { 78 };
+        assert_eq!(output.status.code(), Some(wanted), "{said}");
+        assert!(
+            said.contains(words) && (wanted == 0 || said.contains("FAIL  audit log")),
+            "{said}"
+        );
+        fs::remove_dir_all(path(audit)).or_else(|_| fs::remove_file(path(audit))).unwrap();
+    }
+    // A gallery of the other network: said, and nothing is lost.
+    house.edit("embedding-int8.onnx", "embedding-112-int8.onnx");
+    let output = house.output(&["doctor"]);
+    let said = stdout(&output);
+    assert!(said.contains("of 112 px") && said.contains("models.embedding"), "{said}");
+    assert_eq!(output.status.code(), Some(78));
+    house.edit("embedding-112-int8.onnx", "embedding-int8.onnx");
+    assert!(house.done(&["doctor"]).contains("1 people"));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 
 /// Check a configuration, and print what it says with every default filled in.
 ///
-/// Exit code 78 if anything in it cannot work, or asks for what this build does not have.
+/// Exit code 78 if anything in it cannot work, or asks for what this build does not have. Files, folders and devices that
+/// it names are not looked for: `doctor` tries them.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

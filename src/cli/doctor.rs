@@ -7,7 +7,9 @@ use crate::{
     camera::Pace, config::Config, embed::check_known, files::without_path, service::House,
 };
 use std::{
+    fs,
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::Path,
 };
 
@@ -51,8 +53,11 @@ fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     let recogniser = household::recogniser(config);
     let model = recogniser.as_ref().ok().map(|r| household::model_hash(r.network().contract()));
     let networks = recogniser.and_then(|recogniser| {
-        let name = &recogniser.network().contract().backbone;
-        Ok(match check_known(recogniser.network(), &config.models.embedding)? {
+        let network = recogniser.network();
+        let (side, contract) = (network.input_size(), network.contract());
+        let weights = contract.weights_sha256.get(..12).unwrap_or_default();
+        let name = format!("{} of {side} px, weights {weights}", contract.backbone);
+        Ok(match check_known(network, &config.models.embedding)? {
             Some(score) => format!("{name}, its known answer to {:.4}", score.0),
             None => format!("{name}, without known answers to check it by"),
         })
@@ -67,11 +72,7 @@ fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     checks.push(("camera", camera(config)));
     checks.push(("strike", strike));
     checks.push(("state folder", writable(&config.state.folder)));
-    // The daemon makes it, at its first start.
-    let audit = config.state.folder.join("audit");
-    if audit.exists() {
-        checks.push(("audit log", writable(&audit)));
-    }
+    checks.push(("audit log", audit_log(&config.state.folder)));
     checks
 }
 
@@ -79,6 +80,40 @@ fn camera(config: &Config) -> Result<String, Failure> {
     let mut source = config.camera.source.open(&household::wanted(config)?, Pace::Fast)?;
     let frame = source.next()?;
     Ok(format!("{}, {}x{}", source.describe(), frame.pixels.width(), frame.pixels.height()))
+}
+
+/// Whether the log goes on, which whoever owns the state folder writes.
+fn audit_log(state: &Path) -> Result<String, Failure> {
+    let folder = state.join("audit");
+    if fs::symlink_metadata(&folder).is_err() {
+        return Ok("begins with the daemon's first start".to_owned());
+    }
+    let found = writable(&folder)?;
+    let newest = folder.join("audit.log");
+    let failed = |path: &Path, e: io::Error| {
+        let help = "keep what is there as evidence and move it away";
+        let text = format!("{}: {}; {help}", path.display(), without_path(e));
+        Failure::new(code::CANNOT_CREATE, &text)
+    };
+    if let Err(e) = fs::OpenOptions::new().append(true).open(&newest)
+        && e.kind() != io::ErrorKind::NotFound
+    {
+        return Err(failed(&newest, e));
+    }
+    let owner = |path: &Path| fs::metadata(path).map(|about| about.uid());
+    let wanted = owner(state).map_err(|e| failed(state, e))?;
+    for path in [&folder, &newest] {
+        if owner(path).is_ok_and(|uid| uid != wanted) {
+            let (path, state) = (path.display(), state.display());
+            return Err(Failure::new(
+                code::CANNOT_CREATE,
+                &format!(
+                    "{path} does not belong to whom {state} does: chown --reference={state} {path}"
+                ),
+            ));
+        }
+    }
+    Ok(found)
 }
 
 fn writable(folder: &Path) -> Result<String, Failure> {

@@ -51,8 +51,9 @@ pub enum GalleryError {
     },
     /// Templates of two networks cannot be compared.
     #[error(
-        "{path} was enrolled with the model {found}, not with {needed}; go back to that model, or \
-         move the file away and enrol everybody again"
+        "{path} was enrolled with the model {found}, not with {needed}; name the network of those \
+         weights in models.embedding (`doctor` and the networks' cards say which they have), or enrol everybody \
+         again without this file"
     )]
     OtherModel {
         /// The gallery's or the backup's file.
