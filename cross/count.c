@@ -1,6 +1,5 @@
-/* A plugin for qemu-user that counts the instructions a program runs. Debian 12 ships no qemu-plugin.h, so the
- * few declarations that are needed stand here; they are the same from QEMU's API version 1 (QEMU 7) to 4 (QEMU 10),
- * of which QEMU wants to be told its own: -DAPI=1. */
+/* A plugin for qemu-user (its API version 1) that counts the instructions a program runs. Debian ships no
+ * qemu-plugin.h, so the few declarations that are needed stand here. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -9,25 +8,19 @@ struct block;
 struct machine;
 
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, void (*)(plugin_id, struct block *));
-void qemu_plugin_register_vcpu_tb_exec_cb(struct block *, void (*)(unsigned, void *), int no_registers, void *);
+void qemu_plugin_register_vcpu_tb_exec_inline(struct block *, int operation, void *counter, uint64_t by);
 void qemu_plugin_register_atexit_cb(plugin_id, void (*)(plugin_id, void *), void *);
 size_t qemu_plugin_tb_n_insns(const struct block *);
 void qemu_plugin_outs(const char *);
 
-__attribute__((visibility("default"))) int qemu_plugin_version = API;
+__attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
 static uint64_t count;
-
-static void run(unsigned processor, void *instructions)
-{
-    (void)processor;
-    count += (uintptr_t)instructions;
-}
 
 static void translated(plugin_id id, struct block *block)
 {
     (void)id;
-    qemu_plugin_register_vcpu_tb_exec_cb(block, run, 0, (void *)(uintptr_t)qemu_plugin_tb_n_insns(block));
+    qemu_plugin_register_vcpu_tb_exec_inline(block, 0 /* add */, &count, qemu_plugin_tb_n_insns(block));
 }
 
 static void ended(plugin_id id, void *unused)

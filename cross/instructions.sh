@@ -11,7 +11,7 @@ need gcc qemu-user
 recorded=cross/instructions.txt
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-gcc -O2 -shared -fPIC -DAPI=1 -o "$scratch/count.so" cross/count.c
+gcc -O2 -shared -fPIC -o "$scratch/count.so" cross/count.c
 
 # Runs the kernels' tests on a processor.
 try() {
@@ -39,8 +39,7 @@ build() {
   cargo build "${build[@]}" --example speed
   tests=$(library_tests "${build[@]}")
 }
-# Debian 12's QEMU gets SME's products wrong, so the kernels do not take them there; Debian 13's, which counts
-# nothing, gets them right. Sets emulator to that, or says that it cannot be had.
+# Debian 12's QEMU gets SME's products wrong; Debian 13's, which counts nothing, gets them right. Sets emulator to that, or says that it cannot be had.
 newer_emulator() {
   local to=${CARGO_TARGET_DIR:-target}/qemu apt
   [[ -x $to/qemu-aarch64 ]] || (

@@ -139,10 +139,19 @@ fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
 
 /// Where the log cannot be opened, the daemon goes on without.
 fn keeper_of(lock: impl Lock + 'static, folder: &Path, house: House, clock: Clock) -> Keeper {
-    let (now, lock) = (Millis(0), Box::new(lock));
-    let log = AuditLog::open(&folder.join("audit"), LIMITS, &clock.moment(now)).ok();
-    let saved = folder.join("lockout.json");
-    Keeper::new(Policy::default(), lock, house, log, clock, saved, now).unwrap()
+    let log = AuditLog::open(&folder.join("audit"), LIMITS, &clock.moment(Millis(0))).ok();
+    keeper_with(log, lock, folder, house, clock)
+}
+
+fn keeper_with(
+    log: Option<AuditLog>,
+    lock: impl Lock + 'static,
+    folder: &Path,
+    house: House,
+    clock: Clock,
+) -> Keeper {
+    let (lock, saved) = (Box::new(lock), folder.join("lockout.json"));
+    Keeper::new(Policy::default(), lock, house, log, clock, saved, Millis(0)).unwrap()
 }
 
 #[test]
@@ -330,12 +339,9 @@ fn whoever_leaves_keeps_their_pulse_when_a_face_cannot_be_recorded_meanwhile() {
     let moment = clock.moment(Millis(now));
     let mut log = AuditLog::open(&audit, limits, &moment).unwrap();
     log.append(&moment, audit::Entry { kind: "test", fields: Default::default() }).unwrap();
-    let lock = Box::new(SimLock::new(SimTimeline::default()));
-    let saved = folder.path().join("lockout.json");
-    let policy = Policy::default();
-    let keeper =
-        Keeper::new(policy, lock, house.clone(), Some(log), clock.clone(), saved, Millis(now));
-    let mut door = Door { folder, house, clock, keeper: keeper.unwrap(), now, visits };
+    let lock = SimLock::new(SimTimeline::default());
+    let keeper = keeper_with(Some(log), lock, folder.path(), house.clone(), clock.clone());
+    let mut door = Door { folder, house, clock, keeper, now, visits };
     door.told_the_time();
     door.keeper.tell(Event::RequestToExit { pressed: true }, Millis(door.now));
     let ends = door.keeper.deadline();

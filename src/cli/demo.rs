@@ -13,7 +13,11 @@ use crate::{
     files::write_atomically,
     gallery::{Gallery, Key, Name},
     plot::{Shot, Tone, contact_sheet},
-    service::{Clock, House, Keeper, News, audit::AuditLog, audit_limits, event_of, replay},
+    service::{
+        Clock, House, Keeper, News,
+        audit::{self, AuditLog},
+        audit_limits, event_of, replay,
+    },
 };
 use image::RgbImage;
 use std::{
@@ -116,7 +120,7 @@ fn keeper(
     clock: &Clock,
     folder: &Path,
 ) -> Result<Keeper, Failure> {
-    let audit = folder.join("audit");
+    let audit = audit::folder(folder);
     fs::create_dir(&audit).map_err(|e| Failure::input(&audit, &e))?;
     let start = Millis::default();
     let log = AuditLog::open(&audit, audit_limits(&config.audit), &clock.moment(start))?;

@@ -4,7 +4,11 @@ use super::{
     output::{even_if_closed, say},
 };
 use crate::{
-    camera::Pace, config::Config, embed::check_known, files::without_path, service::House,
+    camera::Pace,
+    config::Config,
+    embed::check_known,
+    files::without_path,
+    service::{House, audit},
 };
 use std::{
     fs,
@@ -55,7 +59,7 @@ fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     let networks = recogniser.and_then(|recogniser| {
         let network = recogniser.network();
         let (side, contract) = (network.input_size(), network.contract());
-        let weights = contract.weights_sha256.get(..12).unwrap_or_default();
+        let weights = household::model_hash(contract)?;
         let name = format!("{} of {side} px, weights {weights}", contract.backbone);
         Ok(match check_known(network, &config.models.embedding)? {
             Some(score) => format!("{name}, its known answer to {:.4}", score.0),
@@ -84,12 +88,12 @@ fn camera(config: &Config) -> Result<String, Failure> {
 
 /// Whether the log goes on, which whoever owns the state folder writes.
 fn audit_log(state: &Path) -> Result<String, Failure> {
-    let folder = state.join("audit");
+    let folder = audit::folder(state);
     if fs::symlink_metadata(&folder).is_err() {
         return Ok("begins with the daemon's first start".to_owned());
     }
     let found = writable(&folder)?;
-    let newest = folder.join("audit.log");
+    let newest = audit::current(&folder);
     let failed = |path: &Path, e: io::Error| {
         let help = "keep what is there as evidence and move it away";
         let text = format!("{}: {}; {help}", path.display(), without_path(e));

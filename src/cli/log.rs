@@ -7,7 +7,7 @@ use crate::{
     gallery::{Name, NameError, PersonId},
     service::{
         KINDS,
-        audit::{Filter, Head, read, verify},
+        audit::{self, Filter, Head, read, verify},
     },
 };
 use std::{
@@ -56,7 +56,7 @@ impl FromStr for Person {
 }
 
 pub fn log(args: &Args) -> Result<(), Failure> {
-    let folder = args.config.state_folder()?.join("audit");
+    let folder = audit::folder(&args.config.state_folder()?);
     if !folder.exists() {
         let text = format!(
             "{}: nothing is recorded yet; the log begins with the first `facelatch run` (or name its \

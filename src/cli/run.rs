@@ -11,7 +11,8 @@ use crate::{
     files::give_to_owner_of,
     pipeline::Recogniser,
     service::{
-        Clock, Daemon, Eyes, GUARD, House, Keeper, News, Rules, Sight, Status, audit::AuditLog,
+        Clock, Daemon, Eyes, GUARD, House, Keeper, News, Rules, Sight, Status,
+        audit::{self, AuditLog},
         audit_limits, hang_up_on_signal, socket_path, stop_on_signals,
     },
 };
@@ -190,7 +191,7 @@ fn opening(config: Config, clock: Clock) -> impl FnMut() -> Option<AuditLog> {
 
 /// The audit log; why it cannot be written otherwise.
 fn audit(config: &Config, clock: &Clock) -> Result<AuditLog, String> {
-    let folder = config.state.folder.join("audit");
+    let folder = audit::folder(&config.state.folder);
     fs::create_dir_all(&folder)
         .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?))
         .map_err(|e| {

@@ -28,7 +28,7 @@ pub(super) static TABLE: Table = Table {
 };
 
 #[target_feature(enable = "neon,i8mm")]
-pub(super) unsafe fn depthwise(d: &Depthwise) {
+unsafe fn depthwise(d: &Depthwise) {
     // SAFETY: the caller's.
     unsafe { columns::row::<Mixed>(d) }
 }

@@ -21,7 +21,5 @@ pub(crate) fn add(all: &mut Vec<&'static Table>) {
         all.push(&dot::TABLE);
     }
     all.push(&neon::TABLE);
-    // Only for who asks for it by name: no processor was there to measure it on, and Linux has kernels that
-    // offer SME and lose registers over it.
     all.extend(sme::table());
 }

@@ -2,7 +2,7 @@
 //! 8 sums. (`vpmaddubsw`, which takes bytes, would saturate.)
 
 use crate::table::{Depthwise, Gemm, Layout, Prepare, Table, Target};
-use std::{arch::x86_64::*, ops::Range};
+use std::arch::x86_64::*;
 
 pub(super) static TABLE: Table = Table {
     name: "avx2",
@@ -127,10 +127,7 @@ unsafe fn rows<const M: usize>(
         }
     }
     if M % 2 == 1 {
-        let bytes = _mm_packus_epi16(
-            _mm256_castsi256_si128(words(M - 1)),
-            _mm256_extracti128_si256::<1>(words(M - 1)),
-        );
+        let bytes = bytes(sums[M - 1], scale, WHOLE);
         // SAFETY: as above.
         unsafe { _mm_storeu_si128(to.add((M - 1) * step).cast(), bytes) };
     }
@@ -184,7 +181,7 @@ unsafe fn write(to: *mut u8, bytes: __m128i, count: usize) {
     }
 }
 
-/// `[channels by 16][column][rows 0 and 1, row 2 and nothing][16 places][2]`, each of two bytes.
+/// `[channels by 16][column][rows 0 and 1, row 2 and nothing][16 places][2]`.
 fn pack(conv: &crate::Conv) -> Vec<i8> {
     let mut packed = Vec::new();
     for first in (0..conv.outputs).step_by(16) {
@@ -192,10 +189,7 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
             for pair in [[0, 1], [2, 3]] {
                 for place in 0..16 {
                     let channel = first + channel(place);
-                    for row in pair {
-                        let tap = i16::from(conv.tap(channel, row, column));
-                        packed.extend(tap.to_le_bytes().map(|byte| byte as i8));
-                    }
+                    packed.extend(pair.iter().map(|&row| conv.tap(channel, row, column)));
                 }
             }
         }
@@ -204,13 +198,12 @@ fn pack(conv: &crate::Conv) -> Vec<i8> {
 }
 
 /// Three rows of one column of 16 channels, widened, the first two interleaved, the third with nothing.
-type Column = [__m256i; 4];
-
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn column(rows: [*const u8; 3]) -> Column {
-    // SAFETY: the caller's: 16 bytes of each may be read.
-    let rows = rows.map(|row| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.cast())) });
+unsafe fn column(d: &Depthwise, x: usize, first: usize) -> [__m256i; 4] {
+    // SAFETY: `Depthwise` promises 16 bytes of every column.
+    let rows =
+        d.column(x, first).map(|row| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.cast())) });
     let zero = _mm256_setzero_si256();
     [
         _mm256_unpacklo_epi16(rows[0], rows[1]),
@@ -220,123 +213,37 @@ unsafe fn column(rows: [*const u8; 3]) -> Column {
     ]
 }
 
-/// What an output of 16 channels is made of.
-struct Taps {
-    w: *const i8,
-    bias: [__m256i; 2],
-    scale: [__m256; 2],
-    range: [u8; 3],
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-unsafe fn output(taps: &Taps, columns: [&Column; 3]) -> __m128i {
-    let mut sums = taps.bias;
-    for (c, column) in columns.into_iter().enumerate() {
-        for (v, four) in column.iter().enumerate() {
-            // SAFETY: the caller's: a block of 16 channels as packed.
-            let w = unsafe { _mm256_loadu_si256(taps.w.add(128 * c + 32 * v).cast()) };
-            sums[v % 2] = _mm256_add_epi32(sums[v % 2], _mm256_madd_epi16(*four, w));
-        }
-    }
-    bytes(sums, taps.scale, taps.range)
-}
-
-/// A block of 16 channels of a row of outputs.
-struct Line<'a> {
-    d: &'a Depthwise,
-    /// The first of its channels.
-    first: usize,
-    taps: Taps,
-}
-
-impl Line<'_> {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn put(&self, x: usize, columns: [&Column; 3]) {
-        // SAFETY: the caller's: an output that is there, and taps as `depthwise` found them.
-        unsafe {
-            let to = self.d.out.add(x * self.d.out_step + self.first);
-            write(to, output(&self.taps, columns), self.d.channels - self.first);
-        }
-    }
-
-    /// Outputs whose windows may reach over an edge.
-    #[target_feature(enable = "avx2")]
-    unsafe fn edge(&self, outputs: Range<usize>) {
-        for x in outputs {
-            // SAFETY: `Depthwise` promises 16 bytes of every column, and an output for each.
-            unsafe {
-                let [a, b, c] = [0, 1, 2].map(|i| self.d.column(x * self.d.stride + i, self.first));
-                self.put(x, [&column(a), &column(b), &column(c)]);
-            }
-        }
-    }
-
-    /// Outputs whose windows are inside the map, which share columns with their neighbours.
-    #[target_feature(enable = "avx2")]
-    unsafe fn inside<const STRIDE: usize>(&self, outputs: Range<usize>) {
-        if outputs.is_empty() {
-            return;
-        }
-        let (Range { start: mut x, end }, step) = (outputs, self.d.step);
-        let start = (x * STRIDE - self.d.left) * step + self.first;
-        let mut rows = self.d.rows.map(|row| row.wrapping_add(start));
-        // SAFETY: as above.
-        unsafe {
-            let mut next = || {
-                let column = column(rows);
-                rows = rows.map(|row| row.wrapping_add(step));
-                column
-            };
-            let mut a = next();
-            if STRIDE == 1 {
-                let mut b = next();
-                while x + 3 <= end {
-                    let c = next();
-                    self.put(x, [&a, &b, &c]);
-                    a = next();
-                    self.put(x + 1, [&b, &c, &a]);
-                    b = next();
-                    self.put(x + 2, [&c, &a, &b]);
-                    x += 3;
-                }
-                while x < end {
-                    let c = next();
-                    self.put(x, [&a, &b, &c]);
-                    (a, b, x) = (b, c, x + 1);
-                }
-            } else {
-                while x < end {
-                    let (b, c) = (next(), next());
-                    self.put(x, [&a, &b, &c]);
-                    (a, x) = (c, x + 1);
-                }
-            }
-        }
-    }
-}
-
 #[target_feature(enable = "avx2")]
 unsafe fn depthwise(d: &Depthwise) {
-    let inside = d.inside();
     for first in (0..d.channels).step_by(16) {
         // SAFETY: `Depthwise` promises the rows, packed weights and numbers for whole blocks of 16, and
         // an output for every column.
         unsafe {
-            let taps = Taps {
-                w: d.w.add(first * 24),
-                bias: [0, 8].map(|at| _mm256_loadu_si256(d.bias.add(first + at).cast())),
-                scale: [0, 8].map(|at| _mm256_loadu_ps(d.scale.add(first + at))),
-                range: d.range,
-            };
-            let line = Line { d, first, taps };
-            line.edge(0..inside.start);
-            match d.stride {
-                1 => line.inside::<1>(inside.clone()),
-                _ => line.inside::<2>(inside.clone()),
+            let w = d.w.add(first * 12);
+            let bias = [0, 8].map(|at| _mm256_loadu_si256(d.bias.add(first + at).cast()));
+            let scale = [0, 8].map(|at| _mm256_loadu_ps(d.scale.add(first + at)));
+            let mut columns = [column(d, 0, first), column(d, 1, first), [bias[0]; 4]];
+            for x in 0..d.columns {
+                if d.stride == 2 && x > 0 {
+                    columns[0] = columns[2];
+                    columns[1] = column(d, x * 2 + 1, first);
+                }
+                columns[2] = column(d, x * d.stride + 2, first);
+                let mut sums = bias;
+                for (c, column) in columns.iter().enumerate() {
+                    for (v, four) in column.iter().enumerate() {
+                        let w = _mm_loadu_si128(w.add(64 * c + 16 * v).cast());
+                        let product = _mm256_madd_epi16(*four, _mm256_cvtepi8_epi16(w));
+                        sums[v % 2] = _mm256_add_epi32(sums[v % 2], product);
+                    }
+                }
+                let to = d.out.add(x * d.out_step + first);
+                write(to, bytes(sums, scale, d.range), d.channels - first);
+                if d.stride == 1 {
+                    columns[0] = columns[1];
+                    columns[1] = columns[2];
+                }
             }
-            line.edge(inside.end..d.columns);
         }
     }
 }

@@ -183,9 +183,11 @@ impl Reference {
             Event::Energised => self.energised(),
             Event::Unrecorded => {
                 if let Some(released) = &mut self.released {
-                    let before = self.before;
-                    prop_assert!(before.is_some(), "released by nothing but what is taken back");
-                    let Released { newest, last_exit, .. } = before.expect("as asserted");
+                    let Some(Released { newest, last_exit, .. }) = self.before else {
+                        return Err(TestCaseError::fail(
+                            "released by nothing but what is taken back",
+                        ));
+                    };
                     (released.newest, released.last_exit) = (newest, last_exit);
                 }
             }

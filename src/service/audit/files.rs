@@ -5,8 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where the log is in a state folder.
+pub fn folder(state: &Path) -> PathBuf {
+    state.join("audit")
+}
+
 /// The file being written.
-pub(super) fn current(dir: &Path) -> PathBuf {
+pub(crate) fn current(dir: &Path) -> PathBuf {
     dir.join("audit.log")
 }
 

@@ -14,6 +14,8 @@ mod tests;
 mod verify;
 
 pub use error::{AuditError, VerifyError};
+pub(crate) use files::current;
+pub use files::folder;
 pub use log::{AuditLog, Limits};
 pub use reader::{Filter, Records, read};
 pub use record::{BootId, Entry, Hash, Head, HeadError, MAX_LINE, MAX_TEXT, Moment, Record};

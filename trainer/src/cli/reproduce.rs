@@ -65,7 +65,6 @@ impl Reproduce {
         let (recipe, method) = read(&self.recipe)?;
         let begun = Instant::now();
         let (of, mut best) = (recipe.stages.len(), None);
-        let mut made = Vec::new();
         for (n, stage) in (1..).zip(&recipe.stages) {
             let run = self.out.join(&stage.name);
             println!("{n}/{of} {}", stage.name);
@@ -82,14 +81,11 @@ impl Reproduce {
                 let mut quantize = Quantize::new(&run, &int8, self.machine.clone());
                 (quantize.method, quantize.about) = (method, AboutArgs::of(&recipe.training_data));
                 quantize.run()?;
-                made.push(int8);
+                println!(
+                    "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
+                    int8.display()
+                );
             }
-        }
-        for int8 in made {
-            println!(
-                "measure it: facelatch evaluate --model {} --images LFW --cross-pairs",
-                int8.display()
-            );
         }
         Ok(())
     }
