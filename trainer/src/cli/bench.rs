@@ -3,7 +3,7 @@ use super::{
     train::{Machine, Precision},
 };
 use crate::{
-    data::{Augment, BatchPlan, Dataset, Limits, Loader, Sampler, Source, synthetic},
+    data::{Augment, BatchPlan, Dataset, Limits, Loader, Sampler, Source, Work, synthetic},
     engine::{
         self, NoHook, Optimizer, OptimizerKind, Parameters, Pass, forward, images_from_bytes,
     },
@@ -154,10 +154,13 @@ impl Bench {
         let sampler = Sampler::new(&dataset, plan, 1)?;
         let (dataset, workers) = (Arc::new(dataset), engine::workers(0));
         Ok(Loader::start(
-            dataset,
-            sampler,
-            Augment::default(),
-            self.size,
+            Work {
+                dataset,
+                sampler,
+                augment: Augment::default(),
+                out_size: self.size,
+                clean: false,
+            },
             0,
             workers,
             workers.max(4),

@@ -1,6 +1,10 @@
 //! Batches made ahead of the training loop by threads of their own.
 
-use super::{augment::Augment, dataset::Dataset, sampler::Sampler};
+use super::{
+    augment::Augment,
+    dataset::Dataset,
+    sampler::{Sampler, Slot},
+};
 use facelatch::align::expose;
 use std::{
     any::Any,
@@ -19,6 +23,9 @@ pub struct Batch {
     pub step: u64,
     /// RGB, \[N, size, size, 3\], each picture's rows from the top.
     pub pixels: Vec<u8>,
+    /// The same views before light, covers, lens and sensor changed them, for a teacher to look at; empty
+    /// where none does.
+    pub clean: Vec<u8>,
     /// Side of a picture, px.
     pub size: usize,
     /// The person in each picture, −1 where unknown or blended with another.
@@ -75,11 +82,18 @@ struct Queue<B> {
     over: bool,
 }
 
-struct Work {
-    dataset: Arc<Dataset>,
-    sampler: Sampler,
-    augment: Augment,
-    out_size: usize,
+/// What [`Loader::start`] makes batches of.
+pub struct Work {
+    /// The pictures.
+    pub dataset: Arc<Dataset>,
+    /// Which of them a batch is of.
+    pub sampler: Sampler,
+    /// How a view of one differs from it.
+    pub augment: Augment,
+    /// Side of a view, px.
+    pub out_size: usize,
+    /// Whether [`Batch::clean`] is wanted.
+    pub clean: bool,
 }
 
 impl<B: Send + 'static> Loader<B> {
@@ -148,20 +162,16 @@ impl<B: Send + 'static> Loader<B> {
 }
 
 impl Loader {
-    /// [`Loader::ahead`] for faces: batches as the sampler draws them, augmented, at `out_size`.
+    /// [`Loader::ahead`] for faces: batches as the sampler draws them, augmented.
     ///
     /// # Errors
     /// [`LoaderError::Start`] when the system gives no thread.
     pub fn start(
-        dataset: Arc<Dataset>,
-        sampler: Sampler,
-        augment: Augment,
-        out_size: usize,
+        work: Work,
         start_step: u64,
         workers: usize,
         prefetch: usize,
     ) -> Result<Self, LoaderError> {
-        let work = Work { dataset, sampler, augment, out_size };
         Self::ahead(move |step| work.make(step), start_step, workers, prefetch)
     }
 
@@ -221,35 +231,46 @@ impl<B> Shared<B> {
 
 impl Work {
     fn make(&self, step: u64) -> Batch {
-        let slots = self.sampler.batch(step);
-        let stride = self.out_size * self.out_size * 3;
+        let Self { dataset, sampler, augment, out_size: size, clean } = self;
+        let slots = sampler.batch(step);
+        let stride = size * size * 3;
         let mut pixels = vec![0; slots.len() * stride];
-        let mut mirrored = vec![false; slots.len()];
-        let places = pixels.chunks_exact_mut(stride).zip(&mut mirrored);
-        for (index, (slot, (out, mirrored))) in slots.iter().zip(places).enumerate() {
-            let src = self.dataset.pixels(slot.image as usize);
-            let mut rng = self.sampler.slot_rng(step, index);
-            self.augment.apply(src, self.dataset.size(), &mut rng, self.out_size, out, mirrored);
-            // As the door does before it looks.
-            expose(out, self.out_size);
-        }
-        let mut labels: Vec<_> =
-            slots.iter().map(|slot| slot.label.map_or(-1, i64::from)).collect();
-        let free = self.sampler.free_from();
-        let views = &mut pixels[free * stride..];
-        let mixed = self.augment.blend(&mut self.sampler.mix_rng(step), views, slots.len() - free);
+        let mut rngs: Vec<_> = (0..slots.len()).map(|slot| sampler.slot_rng(step, slot)).collect();
+        let places = slots.iter().zip(&mut rngs).zip(pixels.chunks_exact_mut(stride));
+        let placed: Vec<_> = places
+            .map(|((slot, rng), out)| {
+                let src = dataset.pixels(slot.image as usize);
+                augment.place(src, dataset.size(), rng, *size, out)
+            })
+            .collect();
+        let free = sampler.free_from();
         let mut blended = vec![false; free];
-        blended.extend(mixed);
-        for (label, _) in labels.iter_mut().zip(&blended).filter(|(_, blended)| **blended) {
-            *label = -1;
+        blended.extend(augment.blend(
+            &mut sampler.mix_rng(step),
+            &mut pixels[free * stride..],
+            *size,
+            slots.len() - free,
+        ));
+        let clean = if *clean { pixels.clone() } else { Vec::new() };
+        for ((placed, rng), out) in
+            placed.iter().zip(&mut rngs).zip(pixels.chunks_exact_mut(stride))
+        {
+            augment.spoil(placed, rng, out, *size);
+            // As the door does before it looks.
+            expose(out, *size);
         }
+        let label = |(slot, blended): (&Slot, &bool)| match slot.label {
+            Some(label) if !blended => i64::from(label),
+            _ => -1,
+        };
         Batch {
             step,
             pixels,
-            size: self.out_size,
-            labels,
+            clean,
+            size: *size,
+            labels: slots.iter().zip(&blended).map(label).collect(),
             images: slots.iter().map(|slot| slot.image).collect(),
-            mirrored,
+            mirrored: placed.iter().map(|placed| placed.mirrored).collect(),
             blended,
             waited: Duration::ZERO,
         }
@@ -296,8 +317,14 @@ mod tests {
     fn start(data: &Arc<Dataset>, out_size: usize, step: u64, workers: usize) -> Loader {
         let plan = BatchPlan { people: 2, per_person: 2, free: 3 };
         let sampler = Sampler::new(data, plan, 5).unwrap();
-        let augment = Augment::default();
-        Loader::start(Arc::clone(data), sampler, augment, out_size, step, workers, 3).unwrap()
+        let work = Work {
+            dataset: Arc::clone(data),
+            sampler,
+            augment: Augment::default(),
+            out_size,
+            clean: false,
+        };
+        Loader::start(work, step, workers, 3).unwrap()
     }
 
     fn batches(loader: &mut Loader, count: usize) -> Vec<Batch> {
@@ -334,12 +361,17 @@ mod tests {
         let plan = BatchPlan { people: 2, per_person: 2, free: 9 };
         let batch = |mix| {
             let sampler = Sampler::new(&data, plan, 5).unwrap();
-            let augment = Augment { mix, ..Augment::none() };
-            let mut loader =
-                Loader::start(Arc::clone(&data), sampler, augment, SIZE, 3, 1, 1).unwrap();
-            loader.next_batch().unwrap()
+            let mut augment = Augment { mix, ..Augment::none() };
+            augment.grayscale = 1.0;
+            let dataset = Arc::clone(&data);
+            let work = Work { dataset, sampler, augment, out_size: SIZE, clean: true };
+            Loader::start(work, 3, 1, 1).unwrap().next_batch().unwrap()
         };
         let (plain, mixed) = (batch(0.0), batch(1.0));
+        // The teacher sees the same views, blended, but in colour.
+        let is_grey = |pixels: &[u8]| pixels.as_chunks::<3>().0.iter().all(|p| p[0] == p[1]);
+        assert!(is_grey(&mixed.pixels) && !is_grey(&mixed.clean));
+        assert_ne!(plain.clean[4 * SIZE * SIZE * 3..], mixed.clean[4 * SIZE * SIZE * 3..]);
         let labelled = 4 * SIZE * SIZE * 3;
         assert_eq!(plain.pixels[..labelled], mixed.pixels[..labelled]);
         assert_ne!(plain.pixels[labelled..], mixed.pixels[labelled..]);

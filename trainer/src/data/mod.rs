@@ -12,6 +12,6 @@ pub mod teacher;
 
 pub use augment::Augment;
 pub use dataset::{About, DataError, Dataset, Limits, Source, Split};
-pub use loader::{Batch, Loader, LoaderError};
+pub use loader::{Batch, Loader, LoaderError, Work};
 pub use sampler::{BatchPlan, Plan, Sampler, SamplerError, Slot, Triplets};
 pub use teacher::{TeacherError, TeacherTable};

@@ -135,6 +135,15 @@ fn published_names(node: &str) -> [String; 2] {
 }
 
 #[cfg(test)]
+impl Teacher {
+    /// One that was never taught.
+    pub fn untaught() -> Self {
+        let graph = Architecture::teacher();
+        Self::without_norms(&graph, &Parameters::new(&graph, &[], 1, Device::Cpu))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use tch::Kind;

@@ -50,14 +50,26 @@ pub struct DataConfig {
     pub limits: Limits,
     /// Folder of the teacher's embeddings, `NAME.safetensors` and `NAME.txt` for each source.
     pub teacher_tables: Option<PathBuf>,
-    /// The teacher's own weights; with these it looks at the student's augmented views: at those alone for
-    /// which the tables have no row (blends of `augment.mix` first of all), without tables at every one.
-    /// The bank of `loss.distill_bank` comes from the tables where there are any, else from these.
+    /// The teacher's own weights; with these it looks at the student's views as they are before light, covers, lens
+    /// and sensor. The bank of `loss.distill_bank` comes from the tables where there are any, else from these.
     pub teacher: Option<PathBuf>,
+    /// At which views; without tables at every one.
+    pub teacher_sees: Sees,
     /// Threads that prepare batches; 0 = as many as there are spare cores, at least one.
     pub workers: usize,
     /// Batches prepared ahead, at least one for each of the workers.
     pub prefetch: usize,
+}
+
+/// The views that the teacher itself looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sees {
+    /// Those that the tables have no row for: blends of `augment.mix` first of all.
+    #[default]
+    Rowless,
+    /// Every one, so that its target is of the same shift, scale and turn.
+    Every,
 }
 
 /// The optimizer and its schedule: the rate rises linearly during `warmup` steps and then falls along
@@ -131,6 +143,7 @@ impl Default for DataConfig {
             limits: Limits::default(),
             teacher_tables: None,
             teacher: None,
+            teacher_sees: Sees::default(),
             workers: 0,
             prefetch: 4,
         }
@@ -202,6 +215,11 @@ impl Config for RunConfig {
             return Err("augment.mix blends faces, and no table has a row for those: name the \
                         teacher's weights as data.teacher"
                 .into());
+        }
+        if self.data.teacher_sees == Sees::Every && self.data.teacher.is_none() {
+            return Err(
+                "data.teacher_sees is every: name the teacher's weights as data.teacher".into()
+            );
         }
         Ok(())
     }
@@ -278,6 +296,8 @@ mod tests {
             ("loss = { mining = \"soft\" }", "soft"),
             ("network = { input_size = 99 }", "input_size"),
             ("augment = { mix = 1.5 }", "augment.mix"),
+            ("data.teacher_sees = \"every\"", "data.teacher_sees"),
+            ("data.teacher_sees = \"some\"", "some"),
             (
                 "augment = { mix = 0.5 }\nloss = { distill_bank = 1.0 }\n\
                  data.teacher_tables = \"t\"",

@@ -6,7 +6,7 @@ use super::{
     task::{Fault, Measured, Pixels, Task, TorchNetwork},
 };
 use crate::{
-    data::{Batch, Dataset, Loader, Sampler},
+    data::{Batch, Dataset, Loader, Sampler, Work},
     engine::{Parameters, embedding_of, send, workers},
     loss::{Inputs, Terms, full},
     net::{ParamSpec, Role},
@@ -71,10 +71,13 @@ impl Task for Embedding {
         let sampler = Sampler::new(&self.dataset, self.config.batch, self.config.seed)?;
         let workers = workers(self.config.data.workers);
         self.loader = Some(Loader::start(
-            Arc::clone(&self.dataset),
-            sampler,
-            self.config.augment.clone(),
-            self.config.network.input_size,
+            Work {
+                dataset: Arc::clone(&self.dataset),
+                sampler,
+                augment: self.config.augment.clone(),
+                out_size: self.config.network.input_size,
+                clean: self.target.looks(),
+            },
             step,
             workers,
             self.config.data.prefetch.max(workers),

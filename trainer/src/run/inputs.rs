@@ -1,4 +1,4 @@
-use super::config::{DataConfig, RunConfig};
+use super::config::{DataConfig, RunConfig, Sees};
 use crate::{
     data::{Batch, Dataset, Split, TeacherError, TeacherTable, resample::canonical},
     engine::{Teacher, images_from_bytes, send},
@@ -46,6 +46,7 @@ pub fn progress(length: u64, template: &str) -> ProgressBar {
 pub struct Target {
     table: Option<TeacherTable>,
     teacher: Option<Teacher>,
+    sees: Sees,
     /// [R, 128] on the device.
     pub bank: Option<Tensor>,
 }
@@ -60,9 +61,9 @@ impl Target {
         dataset: &Dataset,
         device: Device,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let DataConfig { teacher_tables, teacher, .. } = &config.data;
+        let &DataConfig { ref teacher_tables, ref teacher, teacher_sees: sees, .. } = &config.data;
         if !config.loss.needs_teacher() {
-            return Ok(Self { table: None, teacher: None, bank: None });
+            return Ok(Self { table: None, teacher: None, sees, bank: None });
         }
         let teacher = match teacher {
             Some(path) => Some(load_teacher(path, device)?),
@@ -93,17 +94,24 @@ impl Target {
             }
             (None, teacher) => teacher.as_ref().map(|teacher| bank_of(teacher, dataset, device)),
         };
-        Ok(Self { table, teacher, bank })
+        Ok(Self { table, teacher, sees, bank })
     }
 
-    /// The teacher's embeddings of a batch, [N, 128]; `None` where nothing is distilled.
+    /// Whether [`of`](Self::of) needs [`Batch::clean`].
+    pub fn looks(&self) -> bool {
+        self.teacher.is_some()
+    }
+
+    /// The teacher's embeddings of a batch, [N, 128] on the device of `images`; `None` where nothing is distilled.
     ///
-    /// From the table, whose row is of the picture as it is: however a view degrades a face, the target
-    /// stays that of the clean one. What the table has no row for, and every blend of two faces, the
-    /// teacher looks at itself; without a table, at everything.
+    /// However a view degrades a face, the target stays that of the clean one: its row of the table, or what the
+    /// teacher makes of the view before light, covers, lens and sensor. The teacher is asked about what the table
+    /// has no row for, about every blend of two faces, and about every view where [`DataConfig::teacher_sees`] says so.
     pub fn of(&self, batch: &Batch, images: &Tensor) -> Option<Tensor> {
-        // In bfloat16 the teacher gives what it gives in f32 but for a cosine of 0.9994 on real crops.
-        let Some(table) = &self.table else { return Some(self.teacher.as_ref()?.embed(images)) };
+        let table = self.table.as_ref().filter(|_| self.sees == Sees::Rowless);
+        if table.is_none() && self.teacher.is_none() {
+            return None;
+        }
         let device = images.device();
         let (rows, asked) = known(table, batch);
         let rows = send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), device);
@@ -112,17 +120,22 @@ impl Target {
         }
         let teacher =
             self.teacher.as_ref().expect("without a teacher every picture has a row: checked");
-        let asked = send(&Tensor::from_slice(&asked), device);
-        Some(rows.index_copy(0, &asked, &teacher.embed(&images.index_select(0, &asked))))
+        let stride = batch.size * batch.size * 3;
+        let view = |&n: &i64| &batch.clean[n as usize * stride..][..stride];
+        let views: Vec<u8> = asked.iter().flat_map(view).copied().collect();
+        let views = images_from_bytes(&views, [batch.size; 2], device).to_kind(images.kind());
+        // In bfloat16 the teacher gives what it gives in f32 but for a cosine of 0.9994 on real crops.
+        let seen = teacher.embed(&views);
+        Some(rows.index_copy(0, &send(&Tensor::from_slice(&asked), device), &seen))
     }
 }
 
 /// The table's row of each view of a batch, and the views that it has none of: their rows are zeros.
-fn known(table: &TeacherTable, batch: &Batch) -> (Vec<[f32; 128]>, Vec<i64>) {
+fn known(table: Option<&TeacherTable>, batch: &Batch) -> (Vec<[f32; 128]>, Vec<i64>) {
     let mut rows = vec![[0.0; 128]; batch.images.len()];
     let mut none = Vec::new();
     for (n, row) in rows.iter_mut().enumerate() {
-        match table.get(batch.images[n] as usize, batch.mirrored[n]) {
+        match table.and_then(|table| table.get(batch.images[n] as usize, batch.mirrored[n])) {
             Some(known) if !batch.blended[n] => *row = *known,
             _ => none.push(n as i64),
         }
@@ -188,18 +201,59 @@ mod tests {
                 as u32
         });
         let batch = Batch {
-            step: 0,
-            pixels: Vec::new(),
-            size: 0,
-            labels: Vec::new(),
-            images: vec![one, one, other, without, other],
             mirrored: vec![false, true, true, false, false],
             blended: vec![false, false, false, false, true],
-            waited: Duration::ZERO,
+            ..batch(&[one, one, other, without, other])
         };
-        let (rows, none) = known(&table, &batch);
+        let (rows, none) = known(Some(&table), &batch);
         let axes: Vec<_> = rows.iter().map(|row| row.iter().position(|v| *v != 0.0)).collect();
         assert_eq!(axes, [Some(0), Some(1), Some(3), None, None]);
         assert_eq!(none, [3, 4]);
+        assert_eq!(known(None, &batch).1, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_teacher_looks_at_the_clean_view_where_it_is_asked_to() {
+        let scratch = Scratch::new(&["train/a/1", "train/a/2"]);
+        let dataset = load(&[scratch.source("s")]);
+        let folder = tempfile::tempdir().unwrap();
+        let rows = ["train/a/1.png", "train/a/2.png"].map(|name| (name, unit(0), unit(1)));
+        write(folder.path(), "s", &rows, [2, 2, 128]);
+        let mut target = Target {
+            table: Some(TeacherTable::load(folder.path(), &dataset).unwrap()),
+            teacher: Some(Teacher::untaught()),
+            sees: Sees::Rowless,
+            bank: None,
+        };
+        let mut batch = Batch { blended: vec![false, true], size: 112, ..batch(&[0, 1]) };
+        let bytes = 2 * 112 * 112 * 3;
+        (batch.pixels, batch.clean) =
+            (vec![0; bytes], (0..bytes).map(|i| (i / 97) as u8).collect());
+        let images = |pixels| images_from_bytes(pixels, [112; 2], Device::Cpu);
+        let seen = target.teacher.as_ref().unwrap().embed(&images(&batch.clean));
+        let mut error = |sees, expected: &[&Tensor]| {
+            target.sees = sees;
+            let got = target.of(&batch, &images(&batch.pixels)).unwrap();
+            (got - Tensor::stack(expected, 0)).abs().max().double_value(&[])
+        };
+        let row = Tensor::from_slice(&std::array::from_fn::<f32, 128, _>(|d| f32::from(d == 0)));
+        let [one, other] = [0, 1].map(|n| seen.get(n));
+        assert!(error(Sees::Rowless, &[&row, &other]) < 1e-5);
+        assert!(error(Sees::Every, &[&one, &other]) < 1e-5);
+    }
+
+    /// Views of these pictures.
+    fn batch(images: &[u32]) -> Batch {
+        Batch {
+            step: 0,
+            pixels: Vec::new(),
+            clean: Vec::new(),
+            size: 0,
+            labels: Vec::new(),
+            images: images.to_vec(),
+            mirrored: vec![false; images.len()],
+            blended: vec![false; images.len()],
+            waited: Duration::ZERO,
+        }
     }
 }

@@ -25,8 +25,8 @@ pub struct Augment {
     pub noise: Noise,
     /// A stream squeezed hard.
     pub jpeg: Jpeg,
-    /// Probability that a picture of a batch's free block is blended with another of it, by a share drawn
-    /// evenly: a face of nobody, that the teacher alone can say anything about (`data.teacher`). Default 0.
+    /// Probability that a picture of a batch's free block is blended with another of it, by one share or by
+    /// one that changes across the face: a face of nobody, that the teacher alone can say anything about (`data.teacher`). Default 0.
     pub mix: f32,
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod degrade;
 mod filter;
 mod geometry;
+mod mix;
 mod occlude;
 
 pub use config::{
@@ -17,8 +18,16 @@ pub use config::{
 };
 
 use super::resample::{face_to_stored, output_to_face};
-use facelatch::align::warp_into;
+use facelatch::align::{Affine, warp_into};
 use rand::{Rng, RngExt};
+
+/// Where [`Augment::place`] put a face.
+pub struct Placed {
+    /// Whether it is seen in a mirror.
+    pub mirrored: bool,
+    /// From an output pixel to the 160 px face.
+    to_face: Affine,
+}
 
 impl Augment {
     /// Writes one random view of a stored crop of `src_size` px to `out`, RGB rows of `out_size`
@@ -36,12 +45,34 @@ impl Augment {
         out: &mut [u8],
         mirrored: &mut bool,
     ) {
-        *mirrored = chance(self.flip, rng);
-        let to_face = self.geometry.draw(*mirrored, out_size, rng);
+        let placed = self.place(src, src_size, rng, out_size, out);
+        self.spoil(&placed, rng, out, out_size);
+        *mirrored = placed.mirrored;
+    }
+
+    /// The first half of [`apply`](Self::apply): the face as it is, mirrored, shifted, scaled and turned.
+    ///
+    /// # Panics
+    /// As [`apply`](Self::apply) does.
+    pub fn place(
+        &self,
+        src: &[u8],
+        src_size: usize,
+        rng: &mut impl Rng,
+        out_size: usize,
+        out: &mut [u8],
+    ) -> Placed {
+        let mirrored = chance(self.flip, rng);
+        let to_face = self.geometry.draw(mirrored, out_size, rng);
         let map = to_face.then(face_to_stored(src_size));
         warp_into(src, [src_size; 2], &map, out, [out_size; 2]);
+        Placed { mirrored, to_face }
+    }
+
+    /// The other half: light, things before the face, and what lens, sensor and stream do to it.
+    pub fn spoil(&self, placed: &Placed, rng: &mut impl Rng, out: &mut [u8], out_size: usize) {
         self.relight(rng, out);
-        self.occlusion.apply(&to_face, rng, out, out_size);
+        self.occlusion.apply(&placed.to_face, rng, out, out_size);
         self.degrade(rng, out, out_size);
     }
 
@@ -59,26 +90,28 @@ impl Augment {
     }
 
     /// Blends some of a batch's views with others of it, [`mix`](Self::mix) deciding how many: `views` are
-    /// `count` pictures, one after the other. Says which were.
-    pub fn blend(&self, rng: &mut impl Rng, views: &mut [u8], count: usize) -> Vec<bool> {
+    /// `count` pictures of `size` px a side, one after the other. Says which were.
+    pub fn blend(
+        &self,
+        rng: &mut impl Rng,
+        views: &mut [u8],
+        size: usize,
+        count: usize,
+    ) -> Vec<bool> {
         if self.mix == 0.0 || count < 2 {
             return vec![false; count];
         }
         let before = views.to_vec();
-        let size = views.len() / count;
+        let stride = size * size * 3;
         let mut blend = |(i, view): (usize, &mut [u8])| {
             let mixed = chance(self.mix, rng);
             if mixed {
                 let other = (i + rng.random_range(1..count)) % count;
-                let share = rng.random_range(0..=256u32);
-                for (out, with) in view.iter_mut().zip(&before[other * size..]) {
-                    let sum = u32::from(*out) * (256 - share) + u32::from(*with) * share;
-                    *out = ((sum + 128) >> 8) as u8;
-                }
+                mix::into(rng, view, &before[other * stride..][..stride], size);
             }
             mixed
         };
-        views.chunks_exact_mut(size).enumerate().map(&mut blend).collect()
+        views.chunks_exact_mut(stride).enumerate().map(&mut blend).collect()
     }
 
     /// What lens, sensor and stream do to a picture of `out_size` px a side.

@@ -242,33 +242,39 @@ proptest! {
 }
 
 #[test]
-fn blended_views_are_shares_of_two_and_the_others_stay() {
+fn blended_views_lie_between_two_and_the_others_stay() {
+    const SIDE: usize = 8;
     let levels = [0u8, 100, 200, 255];
-    let views: Vec<u8> = levels.iter().flat_map(|level| [*level; 12]).collect();
+    let views: Vec<u8> = levels.iter().flat_map(|level| [*level; SIDE * SIDE * 3]).collect();
     let blended = |mix: f32, seed: u64| {
         let mut out = views.clone();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let augment = Augment { mix, ..Augment::none() };
-        let mixed = augment.blend(&mut rng, &mut out, levels.len());
+        let mixed = augment.blend(&mut rng, &mut out, SIDE, levels.len());
         (out, mixed)
     };
     assert_eq!(blended(0.0, 1), (views.clone(), vec![false; 4]));
-    let (mut some, mut all) = (0, 0);
+    let (mut some, mut all, mut even) = (0, 0, 0);
     for seed in 0..50 {
         let (out, mixed) = blended(0.5, seed);
         some += mixed.iter().filter(|mixed| **mixed).count();
-        for (i, (picture, mixed)) in out.chunks(12).zip(mixed).enumerate() {
-            assert!(picture.iter().all(|v| *v == picture[0]), "one share for the whole picture");
-            assert!(mixed || picture[0] == levels[i]);
+        for (i, (picture, mixed)) in out.chunks(SIDE * SIDE * 3).zip(mixed).enumerate() {
+            assert!(mixed || picture.iter().all(|v| *v == levels[i]));
         }
         let (out, mixed) = blended(1.0, seed);
         assert_eq!(mixed, [true; 4]);
-        all += out.chunks(12).zip(levels).filter(|(picture, level)| picture[0] != *level).count();
+        for (picture, level) in out.chunks(SIDE * SIDE * 3).zip(levels) {
+            let pixels = picture.as_chunks::<3>().0;
+            assert!(pixels.iter().all(|p| p[0] == p[1] && p[1] == p[2]), "no colours come up");
+            even += usize::from(pixels.iter().all(|p| *p == pixels[0]));
+            all += usize::from(pixels.iter().any(|p| p[0] != level));
+        }
     }
     assert!((70..130).contains(&some), "{some} of 200 at one half");
     assert!(all > 190, "{all} of 200 are another picture than before");
+    assert!((70..130).contains(&even), "{even} of 200 have one share");
     let mut one = vec![7; 12];
     let augment = Augment { mix: 1.0, ..Augment::none() };
-    let alone = augment.blend(&mut ChaCha8Rng::seed_from_u64(1), &mut one, 1);
+    let alone = augment.blend(&mut ChaCha8Rng::seed_from_u64(1), &mut one, 2, 1);
     assert_eq!((alone, one), (vec![false], vec![7; 12]));
 }
