@@ -3,18 +3,20 @@
 # from the best model of the one before, for as long as the call may take, and leaves the results in
 # $OUT. The same command again goes on where the last one stopped, as long as the machine is held.
 #   trainer/gpu/run.sh [--minutes 9] [--race] [--device cuda] STAGE...
+#   trainer/gpu/run.sh --bring FOLDER    keeps this part of the pack for the next call, and no more
 #   trainer/gpu/run.sh --take FOLDER     fetches a state back onto a fresh machine, and no more
 set -euo pipefail
 SECONDS=0
-minutes=9 race=no device=cuda take='' stages=() sets=()
+minutes=9 race=no device=cuda bring='' take='' stages=() sets=()
 while [ $# -gt 0 ]; do
   case $1 in
     --minutes) minutes=$2; shift 2 ;;
     --race) race=yes; shift ;;
     --device) device=$2; shift 2 ;;
+    --bring) bring=$2; shift 2 ;;
     --take) take=$2; shift 2 ;;
     --set) sets+=(--set "$2"); shift 2 ;;
-    -*) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
+    -*) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;
     *) stages+=("$1"); shift ;;
   esac
 done
@@ -23,8 +25,13 @@ root=$(cd "$here/../.." && pwd)
 out=${OUT:?the folder whose files come back}
 # Outlives a call, not the machine.
 kept=${FACELATCH_KEPT:-/tmp/facelatch}
-mkdir -p "$kept/runs" "$out"
+mkdir -p "$kept/runs" "$kept/pack" "$out"
 
+if [ -n "$bring" ]; then
+  cp -r "$bring/." "$kept/pack"
+  ls -l "$kept/pack"/*
+  exit
+fi
 if [ -n "$take" ]; then
   python3 "$here/parts.py" join "$take" "$kept/runs"
   exit
@@ -90,14 +97,17 @@ fi
 
 # Left over at the end for the last checkpoint and for packing up.
 reserve=35
-cd "$root/.gpu/pack"
+cp -r "$root/.gpu/pack/." "$kept/pack"
+cd "$kept/pack"
 previous=''
 for stage in "${stages[@]}"; do
   run=$kept/runs/$stage
   if [ -e "$run/finished" ]; then previous=$run; continue; fi
   left=$(awk "BEGIN {print int($minutes * 60 - $SECONDS - $reserve)}")
   [ "$left" -ge 40 ] || break
-  with=(--device "$device" --minutes "$(awk "BEGIN {print $left / 60}")")
+  # The last stage has what is left, each before it three fifths of that.
+  [ "$stage" = "${stages[-1]}" ] || left=$((left * 3 / 5))
+  with=(--device "$device" --fit --minutes "$(awk "BEGIN {print $left / 60}")")
   if [ "$device" = cuda ]; then with+=(--bf16); fi
   if [ -e "$run/run.toml" ]; then
     command=(resume "$run" "${with[@]}")

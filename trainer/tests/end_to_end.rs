@@ -306,6 +306,34 @@ fn a_loss_that_leaves_the_numbers_stops_the_run_and_keeps_the_last_checkpoint() 
 }
 
 #[test]
+fn a_schedule_is_fitted_to_the_time_and_resumed_as_fitted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (config, run) = (config(dir.path()), dir.path().join("run"));
+    // A schedule that would take weeks ends in time, and `run.toml` says how long it became.
+    let said = done(&[
+        "train",
+        "--config",
+        path(&config),
+        "--out",
+        path(&run),
+        "--set",
+        "steps=100000000",
+        "--set",
+        "evaluate.every=100000000",
+        "--threads",
+        "1",
+        "--minutes",
+        "0.1",
+        "--fit",
+    ]);
+    let steps = said.split("finished after ").nth(1).and_then(|t| t.split(' ').next()).unwrap();
+    let kept = fs::read_to_string(run.join("run.toml")).unwrap();
+    assert!(kept.contains(&format!("steps = {steps}\n")), "{steps}: {kept}");
+    assert!(run.join("best.safetensors").exists());
+    assert!(done(&["resume", path(&run)]).contains(&format!("finished after {steps}")));
+}
+
+#[test]
 fn a_network_is_made_again_stage_by_stage_from_wherever_it_was_stopped() {
     let dir = tempfile::tempdir().unwrap();
     config(dir.path());

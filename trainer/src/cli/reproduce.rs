@@ -107,7 +107,7 @@ impl Reproduce {
             println!("is finished: {}", run.display());
             return Ok(true);
         }
-        let stint = Stint { minutes, precision: self.precision };
+        let stint = Stint { minutes, fit: false, precision: self.precision };
         go(folder, run, config, &self.machine, &stint, Embedding::load)
     }
 

@@ -60,6 +60,10 @@ pub struct Stint {
     /// Minutes after which training ends with a checkpoint, as Ctrl-C would end it.
     #[arg(long, value_name = "N")]
     pub minutes: Option<f64>,
+    /// Set the number of steps to what those minutes allow, once the speed is known, so that the rate has fallen to its
+    /// end by then.
+    #[arg(long, requires = "minutes")]
+    pub fit: bool,
     #[command(flatten)]
     pub precision: Precision,
 }
@@ -166,7 +170,7 @@ pub fn go<C: Config, T: Task>(
     let stop = stopped();
     let budget = stint.minutes.map(|m| Duration::from_secs_f64(m.clamp(0.0, 1e6) * 60.0));
     let deadline = budget.map(|budget| start + budget);
-    let options = Options { device, bf16: stint.precision.bf16, stop, deadline };
+    let options = Options { device, bf16: stint.precision.bf16, stop, deadline, fit: stint.fit };
     let task = load(&config, device).map_err(data)?;
     let training = Training::prepare(folder, config, task, options).map_err(failure)?;
     let summary = training.run().map_err(failure)?;

@@ -166,6 +166,10 @@ impl Config for DetectConfig {
             measure_every: self.evaluate.every,
         }
     }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
 }
 
 #[cfg(test)]

@@ -258,6 +258,10 @@ impl Config for RunConfig {
             measure_every: self.evaluate.every,
         }
     }
+
+    fn set_steps(&mut self, steps: u64) {
+        self.steps = steps;
+    }
 }
 
 /// The text that a unit variant is written as.

@@ -40,9 +40,20 @@ impl RunFolder {
         if self.config_path().exists() {
             return Ok(());
         }
-        fs::create_dir_all(self.checkpoints())
-            .and_then(|()| write_atomically(&self.config_path(), config.as_bytes()))
-            .map_err(|e| format!("{}: {e}; name another folder", self.0.display()))
+        let made = fs::create_dir_all(self.checkpoints());
+        made.map_err(|e| self.failed(&e)).and_then(|()| self.change(config))
+    }
+
+    /// Puts another text in the place of the run's `run.toml`.
+    ///
+    /// # Errors
+    /// A sentence: it cannot be written.
+    pub fn change(&self, config: &str) -> Result<(), String> {
+        write_atomically(&self.config_path(), config.as_bytes()).map_err(|e| self.failed(&e))
+    }
+
+    fn failed(&self, error: &std::io::Error) -> String {
+        format!("{}: {error}; name another folder", self.0.display())
     }
 
     /// Opens the folder of an existing run.

@@ -9,6 +9,7 @@ mod inputs;
 mod measure;
 mod metrics;
 mod model;
+mod pace;
 mod task;
 mod training;
 

@@ -50,6 +50,9 @@ pub trait Config: Clone + Serialize + DeserializeOwned {
 
     /// What the training loop goes by.
     fn schedule(&self) -> Schedule<'_>;
+
+    /// Makes the schedule longer or shorter.
+    fn set_steps(&mut self, steps: u64);
 }
 
 /// What every kind of file says about itself.

@@ -3,6 +3,7 @@ use super::{
     inputs::progress,
     metrics::Metrics,
     model::{calibration_from, ranges_to_tensors},
+    pace::Pace,
     task::{Config, Fault, Task, TorchNetwork},
 };
 use crate::{
@@ -35,6 +36,8 @@ pub struct Options {
     pub stop: Arc<AtomicBool>,
     /// When to end likewise by itself, on a machine that is lent for a time.
     pub deadline: Option<Instant>,
+    /// Whether the number of steps is set anew, once their speed is known, to what there is time for.
+    pub fit: bool,
 }
 
 /// How a run ended.
@@ -224,7 +227,8 @@ impl<C: Config, T: Task> Training<C, T> {
     pub fn run(mut self) -> Result<Summary, TrainError> {
         self.task.begin(self.step)?;
         self.folder.begin(&self.config.to_toml()).map_err(TrainError::Folder)?;
-        let steps = self.config.schedule().steps;
+        let mut steps = self.config.schedule().steps;
+        let mut pace = self.options.deadline.filter(|_| self.options.fit).map(Pace::new);
         let bar = progress(steps, "{bar:30} {pos}/{len} {msg} · {eta} left");
         let mut report = Report {
             metrics: Metrics::open(&self.folder, self.step).map_err(other)?,
@@ -239,6 +243,15 @@ impl<C: Config, T: Task> Training<C, T> {
             let ((pixels, [height, width]), waited) = self.task.pixels(&batch);
             report.sums.add(pixels.len() / (height * width * 3), waited, &terms);
             report.bar.set_position(self.step);
+            if let Some(fitting) = pace.as_mut().and_then(|p| p.steps(self.step, Instant::now())) {
+                log::info!(
+                    "there is time for {fitting} steps, and the schedule had {steps}: it ends there"
+                );
+                (steps, pace) = (fitting, None);
+                self.config.set_steps(steps);
+                self.folder.change(&self.config.to_toml()).map_err(TrainError::Folder)?;
+                report.bar.set_length(steps);
+            }
             let schedule = self.config.schedule();
             let at = |every: u64| self.step.is_multiple_of(every) || self.step == steps;
             let (log, measure, save) = (
