@@ -59,7 +59,7 @@ pub fn cluster(args: &Args) -> Result<(), Failure> {
     for (number, group) in (1..).zip(&groups) {
         group.pictures.iter().try_for_each(|picture| say!("{number:>4}  {picture}"))?;
     }
-    say!("{} pictures, {} people at a threshold of {threshold}", faces.len(), groups.len())
+    say!("pictures: {}; people at a threshold of {threshold}: {}", faces.len(), groups.len())
 }
 
 /// The largest face of every picture, with the picture's path.

@@ -69,7 +69,8 @@ fn checks(config: &Config) -> Vec<(&'static str, Result<String, Failure>)> {
     let mut checks = vec![("networks", networks)];
     if let Some(Ok(model)) = model {
         let gallery = household::gallery(config, model, false);
-        let people = gallery.and_then(|g| Ok(format!("{} people", House::of(&g)?.matcher().len())));
+        let people =
+            gallery.and_then(|g| Ok(format!("people: {}", House::of(&g)?.matcher().len())));
         checks.push(("gallery", people));
     }
     let strike = config.door.lock.open().map(|lock| lock.describe()).map_err(Failure::from);

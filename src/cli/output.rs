@@ -7,7 +7,7 @@ use std::{
     io::{self, Write},
 };
 
-/// Prints a line of a result, as `println!` does: `say!("{} people", count)?`.
+/// Prints a line of a result, as `println!` does: `say!("people: {}", count)?`.
 ///
 /// A full disk is a [`Failure`]. So is a pipe whose reader has seen enough, but one that says nothing
 /// and exits with 0, as other tools end there.

@@ -118,7 +118,7 @@ fn export(gallery: &Gallery, file: &Path, key: Option<&Path>) -> Result<(), Fail
     }
     gallery.export(file, &Key::load_or_create(&key_file)?)?;
     let (people, file, key) = (gallery.list()?.len(), file.display(), key_file.display());
-    say!("{file}: {people} people, encrypted under {key}")?;
+    say!("{file}: encrypted under {key}; people: {people}")?;
     say!("keep the two apart: both together are everybody's templates, one alone is nothing")
 }
 

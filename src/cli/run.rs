@@ -9,7 +9,6 @@ use crate::{
     door::{BoundedLock, InputWiring},
     embed::check_known,
     files::give_to_owner_of,
-    pipeline::Recogniser,
     service::{
         Clock, Daemon, Eyes, GUARD, House, Keeper, News, Rules, Sight, Status,
         audit::{self, AuditLog},
@@ -94,11 +93,18 @@ fn sights(path: PathBuf, mut config: Config) -> impl FnMut() -> Result<Sight, Fa
 /// household, an empty one is made if `create` says so.
 fn sight(config: &Config, create: bool) -> Result<Sight, Failure> {
     let recogniser = household::recogniser(config)?;
-    check_network(config, &recogniser)?;
+    let path = &config.models.embedding;
+    // Nothing is ready before the network gives the answer that it gave when it was measured.
+    let known = check_known(recogniser.network(), path)?;
     let model = household::model_hash(recogniser.network().contract())?;
     // Open no longer than it takes to read: nobody else can change a gallery that is open.
     let house = House::of(&household::gallery(config, model, create)?)?;
-    log::info!("{} people enrolled", house.matcher().len());
+    // Said once all is there: what is not is asked for again and again.
+    match known {
+        Some(score) => log::info!("the network gives its known answer (cosine {:.4})", score.0),
+        None => log::warn!("{}: no known answers beside it to check it by", path.display()),
+    }
+    log::info!("people enrolled: {}", house.matcher().len());
     let config = config.clone();
     let reload = move || {
         let gallery = household::gallery(&config, model, false).map_err(|e| e.message)?;
@@ -129,16 +135,6 @@ fn alone(config: &Config) -> Result<fs::File, Failure> {
             ),
         ),
     })
-}
-
-/// Nothing is ready before the network gives the answer that it gave when it was measured.
-fn check_network(config: &Config, recogniser: &Recogniser) -> Result<(), Failure> {
-    let path = &config.models.embedding;
-    match check_known(recogniser.network(), path)? {
-        Some(score) => log::info!("the network gives its known answer (cosine {:.4})", score.0),
-        None => log::warn!("{}: no known answers beside it to check it by", path.display()),
-    }
-    Ok(())
 }
 
 /// The configuration that holds, to be read again.

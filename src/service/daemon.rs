@@ -301,7 +301,7 @@ impl Daemon {
             Ok(house) => {
                 self.set_house(house);
                 let people = self.keeper.status().people;
-                (true, format!("the gallery was read again: {people} people"))
+                (true, format!("the gallery was read again; people: {people}"))
             }
             Err(why) => (false, why),
         }
