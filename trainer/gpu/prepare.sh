@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Here, before the first call: puts the trainer and a pack of the data into .gpu-first/ and .gpu/, which travel
-# one after the other, for both together with the repository are more than a call takes.
+# Here, before the first call: makes a pack of the data, .gpu-pack/, and puts it and the trainer into .gpu-first/ and
+# .gpu/, which travel one after the other, for both together with the repository are more than a call takes.
 #   trainer/gpu/prepare.sh [--pack-option VALUE]... [RECIPE.toml]...
 # Recipes default to the two stages of the long run; options go to `facelatch-train pack`.
 set -euo pipefail
@@ -17,8 +17,9 @@ binary=${CARGO_TARGET_DIR:-target}/release/facelatch-train
 [ -x "$binary" ] || { echo "no $binary; run: cargo build --release -p facelatch-train" >&2; exit 66; }
 
 mkdir -p .gpu
-rm -rf .gpu/pack .gpu-first
-"$binary" pack "${recipes[@]}" --out .gpu/pack "${options[@]}"
+rm -rf .gpu/pack .gpu-first .gpu-pack
+"$binary" pack "${recipes[@]}" --out .gpu-pack "${options[@]}"
+cp -al .gpu-pack .gpu/pack
 strip -o .gpu/facelatch-train "$binary"
 xz -9 --force .gpu/facelatch-train
 
