@@ -245,12 +245,8 @@ impl Work {
             .collect();
         let free = sampler.free_from();
         let mut blended = vec![false; free];
-        blended.extend(augment.blend(
-            &mut sampler.mix_rng(step),
-            &mut pixels[free * stride..],
-            *size,
-            slots.len() - free,
-        ));
+        let views = &mut pixels[free * stride..];
+        blended.extend(augment.blend(&mut sampler.mix_rng(step), views, *size));
         let clean = if *clean { pixels.clone() } else { Vec::new() };
         for ((placed, rng), out) in
             placed.iter().zip(&mut rngs).zip(pixels.chunks_exact_mut(stride))

@@ -44,9 +44,9 @@ pub fn progress(length: u64, template: &str) -> ProgressBar {
 
 /// Whose embeddings a run distils.
 pub struct Target {
+    /// None where the teacher looks at every view.
     table: Option<TeacherTable>,
     teacher: Option<Teacher>,
-    sees: Sees,
     /// [R, 128] on the device.
     pub bank: Option<Tensor>,
 }
@@ -61,9 +61,9 @@ impl Target {
         dataset: &Dataset,
         device: Device,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let &DataConfig { ref teacher_tables, ref teacher, teacher_sees: sees, .. } = &config.data;
+        let DataConfig { teacher_tables, teacher, teacher_sees, .. } = &config.data;
         if !config.loss.needs_teacher() {
-            return Ok(Self { table: None, teacher: None, sees, bank: None });
+            return Ok(Self { table: None, teacher: None, bank: None });
         }
         let teacher = match teacher {
             Some(path) => Some(load_teacher(path, device)?),
@@ -94,7 +94,16 @@ impl Target {
             }
             (None, teacher) => teacher.as_ref().map(|teacher| bank_of(teacher, dataset, device)),
         };
-        Ok(Self { table, teacher, sees, bank })
+        Ok(Self::new(table, teacher, *teacher_sees, bank))
+    }
+
+    fn new(
+        table: Option<TeacherTable>,
+        teacher: Option<Teacher>,
+        sees: Sees,
+        bank: Option<Tensor>,
+    ) -> Self {
+        Self { table: table.filter(|_| sees == Sees::Rowless), teacher, bank }
     }
 
     /// Whether [`of`](Self::of) needs [`Batch::clean`].
@@ -106,14 +115,13 @@ impl Target {
     ///
     /// However a view degrades a face, the target stays that of the clean one: its row of the table, or what the
     /// teacher makes of the view before light, covers, lens and sensor. The teacher is asked about what the table
-    /// has no row for, about every blend of two faces, and about every view where [`DataConfig::teacher_sees`] says so.
+    /// has no row for, about every blend of two faces, and about every view where there is no table.
     pub fn of(&self, batch: &Batch, images: &Tensor) -> Option<Tensor> {
-        let table = self.table.as_ref().filter(|_| self.sees == Sees::Rowless);
-        if table.is_none() && self.teacher.is_none() {
+        if self.table.is_none() && self.teacher.is_none() {
             return None;
         }
         let device = images.device();
-        let (rows, asked) = known(table, batch);
+        let (rows, asked) = known(self.table.as_ref(), batch);
         let rows = send(&Tensor::from_slice(rows.as_flattened()).view([-1, 128]), device);
         if asked.is_empty() {
             return Some(rows);
@@ -219,21 +227,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let rows = ["train/a/1.png", "train/a/2.png"].map(|name| (name, unit(0), unit(1)));
         write(folder.path(), "s", &rows, [2, 2, 128]);
-        let mut target = Target {
-            table: Some(TeacherTable::load(folder.path(), &dataset).unwrap()),
-            teacher: Some(Teacher::untaught()),
-            sees: Sees::Rowless,
-            bank: None,
+        let target = |sees| {
+            let table = TeacherTable::load(folder.path(), &dataset).unwrap();
+            Target::new(Some(table), Some(Teacher::untaught()), sees, None)
         };
         let mut batch = Batch { blended: vec![false, true], size: 112, ..batch(&[0, 1]) };
         let bytes = 2 * 112 * 112 * 3;
         (batch.pixels, batch.clean) =
             (vec![0; bytes], (0..bytes).map(|i| (i / 97) as u8).collect());
         let images = |pixels| images_from_bytes(pixels, [112; 2], Device::Cpu);
-        let seen = target.teacher.as_ref().unwrap().embed(&images(&batch.clean));
-        let mut error = |sees, expected: &[&Tensor]| {
-            target.sees = sees;
-            let got = target.of(&batch, &images(&batch.pixels)).unwrap();
+        let seen = Teacher::untaught().embed(&images(&batch.clean));
+        let error = |sees, expected: &[&Tensor]| {
+            let got = target(sees).of(&batch, &images(&batch.pixels)).unwrap();
             (got - Tensor::stack(expected, 0)).abs().max().double_value(&[])
         };
         let row = Tensor::from_slice(&std::array::from_fn::<f32, 128, _>(|d| f32::from(d == 0)));

@@ -213,7 +213,7 @@ pub struct AugmentError {
 }
 
 impl Augment {
-    /// Changes nothing: every probability is 0, and [`apply`](Self::apply) draws nothing.
+    /// Changes nothing: every probability is 0, and a view draws nothing.
     pub fn none() -> Self {
         let mut none = Self::default();
         for (_, probability) in none.probabilities_mut() {

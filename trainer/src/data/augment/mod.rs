@@ -30,30 +30,12 @@ pub struct Placed {
 }
 
 impl Augment {
-    /// Writes one random view of a stored crop of `src_size` px to `out`, RGB rows of `out_size`
-    /// px, and whether it is mirrored to `mirrored`.
+    /// The first half of a random view: writes a stored crop of `src_size` px, mirrored, shifted, scaled and turned, to
+    /// `out`, RGB rows of `out_size` px. [`spoil`](Self::spoil) is the other.
     ///
     /// # Panics
     /// When a buffer is not its size² · 3 bytes, a size is below 2, or the settings would not pass
     /// [`check`](Self::check).
-    pub fn apply(
-        &self,
-        src: &[u8],
-        src_size: usize,
-        rng: &mut impl Rng,
-        out_size: usize,
-        out: &mut [u8],
-        mirrored: &mut bool,
-    ) {
-        let placed = self.place(src, src_size, rng, out_size, out);
-        self.spoil(&placed, rng, out, out_size);
-        *mirrored = placed.mirrored;
-    }
-
-    /// The first half of [`apply`](Self::apply): the face as it is, mirrored, shifted, scaled and turned.
-    ///
-    /// # Panics
-    /// As [`apply`](Self::apply) does.
     pub fn place(
         &self,
         src: &[u8],
@@ -69,7 +51,7 @@ impl Augment {
         Placed { mirrored, to_face }
     }
 
-    /// The other half: light, things before the face, and what lens, sensor and stream do to it.
+    /// The other half of a view: light, things before the face, and what lens, sensor and stream do to it.
     pub fn spoil(&self, placed: &Placed, rng: &mut impl Rng, out: &mut [u8], out_size: usize) {
         self.relight(rng, out);
         self.occlusion.apply(&placed.to_face, rng, out, out_size);
@@ -89,20 +71,15 @@ impl Augment {
         self.occlusion.apply(&output_to_face(out_size), rng, out, out_size);
     }
 
-    /// Blends some of a batch's views with others of it, [`mix`](Self::mix) deciding how many: `views` are
-    /// `count` pictures of `size` px a side, one after the other. Says which were.
-    pub fn blend(
-        &self,
-        rng: &mut impl Rng,
-        views: &mut [u8],
-        size: usize,
-        count: usize,
-    ) -> Vec<bool> {
+    /// Blends some of a batch's views with others of it, [`mix`](Self::mix) deciding how many: `views` are pictures
+    /// of `size` px a side, one after the other. Says which were.
+    pub fn blend(&self, rng: &mut impl Rng, views: &mut [u8], size: usize) -> Vec<bool> {
+        let stride = size * size * 3;
+        let count = views.len() / stride;
         if self.mix == 0.0 || count < 2 {
             return vec![false; count];
         }
         let before = views.to_vec();
-        let stride = size * size * 3;
         let mut blend = |(i, view): (usize, &mut [u8])| {
             let mixed = chance(self.mix, rng);
             if mixed {

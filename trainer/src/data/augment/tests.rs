@@ -18,10 +18,17 @@ fn picture() -> Vec<u8> {
         .collect()
 }
 
+/// A whole view of a picture of [`SRC`] px; whether it is mirrored.
+fn seen(augment: &Augment, src: &[u8], rng: &mut ChaCha8Rng, size: usize, out: &mut [u8]) -> bool {
+    let placed = augment.place(src, SRC, rng, size, out);
+    augment.spoil(&placed, rng, out, size);
+    placed.mirrored
+}
+
 fn view(augment: &Augment, seed: u64, out_size: usize) -> (Vec<u8>, bool) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut out, mut mirrored) = (vec![0; out_size * out_size * 3], false);
-    augment.apply(&picture(), SRC, &mut rng, out_size, &mut out, &mut mirrored);
+    let mut out = vec![0; out_size * out_size * 3];
+    let mirrored = seen(augment, &picture(), &mut rng, out_size, &mut out);
     (out, mirrored)
 }
 
@@ -63,8 +70,8 @@ fn no_augmentation_is_a_plain_resample_and_draws_nothing() {
     for out_size in [64, OUT, 160] {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let before = rng.clone();
-        let (mut out, mut mirrored) = (vec![0; out_size * out_size * 3], true);
-        Augment::none().apply(&picture(), SRC, &mut rng, out_size, &mut out, &mut mirrored);
+        let mut out = vec![0; out_size * out_size * 3];
+        let mirrored = seen(&Augment::none(), &picture(), &mut rng, out_size, &mut out);
         assert!(out == plain(out_size), "{out_size}");
         assert!(!mirrored);
         assert_eq!(rng, before);
@@ -127,7 +134,7 @@ fn noise_has_the_deviation_asked_for() {
     augment.noise = Noise { probability: 1.0, sigma: [10.0, 10.0] };
     let mut out = vec![0; 160 * 160 * 3];
     let grey = vec![128; SRC * SRC * 3];
-    augment.apply(&grey, SRC, &mut ChaCha8Rng::seed_from_u64(1), 160, &mut out, &mut false);
+    seen(&augment, &grey, &mut ChaCha8Rng::seed_from_u64(1), 160, &mut out);
     let off = out.iter().map(|v| f64::from(*v) - 128.0);
     let (mean, square) = off.fold((0.0, 0.0), |(m, s), d| (m + d, s + d * d));
     let count = out.len() as f64;
@@ -195,7 +202,7 @@ fn a_view_takes_less_than_a_millisecond() {
         let once = |_| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let start = std::time::Instant::now();
-            augment.apply(&src, SRC, &mut rng, OUT, &mut out, &mut false);
+            seen(&augment, &src, &mut rng, OUT, &mut out);
             start.elapsed()
         };
         (0..4).map(once).min().unwrap()
@@ -250,7 +257,7 @@ fn blended_views_lie_between_two_and_the_others_stay() {
         let mut out = views.clone();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let augment = Augment { mix, ..Augment::none() };
-        let mixed = augment.blend(&mut rng, &mut out, SIDE, levels.len());
+        let mixed = augment.blend(&mut rng, &mut out, SIDE);
         (out, mixed)
     };
     assert_eq!(blended(0.0, 1), (views.clone(), vec![false; 4]));
@@ -275,6 +282,6 @@ fn blended_views_lie_between_two_and_the_others_stay() {
     assert!((70..130).contains(&even), "{even} of 200 have one share");
     let mut one = vec![7; 12];
     let augment = Augment { mix: 1.0, ..Augment::none() };
-    let alone = augment.blend(&mut ChaCha8Rng::seed_from_u64(1), &mut one, 2, 1);
+    let alone = augment.blend(&mut ChaCha8Rng::seed_from_u64(1), &mut one, 2);
     assert_eq!((alone, one), (vec![false], vec![7; 12]));
 }
