@@ -349,7 +349,13 @@ file = "small.onnx"
 [[stages]]
 name = "two"
 config = "config.toml"
+from = ["one"]
 set = ["steps=6", "evaluate.every=6", "seed=4"]
+[[stages]]
+name = "mean"
+config = "config.toml"
+from = ["one", "two"]
+set = ["steps=2", "evaluate.every=2"]
 file = "int8.onnx"
 "#;
     fs::write(&recipe, text).unwrap();
@@ -359,26 +365,30 @@ file = "int8.onnx"
     };
     let said = again(&["--minutes", "0"]);
     assert!(
-        said.contains("1/2 one") && said.contains("goes on") && !said.contains("2/2"),
+        said.contains("1/3 one") && said.contains("goes on") && !said.contains("2/3"),
         "{said}"
     );
     assert!(!out.join("int8.onnx").exists());
     let said = again(&[]);
     assert!(said.contains("finished after 12") && said.contains("finished after 6"), "{said}");
-    let start = fs::read_to_string(out.join("two/run.toml")).unwrap();
-    assert!(start.contains("one/best.safetensors"), "{start}");
+    for (stage, starts) in [("two", &["one"][..]), ("mean", &["one", "two"])] {
+        let text = fs::read_to_string(out.join(stage).join("run.toml")).unwrap();
+        let from = |start: &&str| text.contains(&format!("{start}/best.safetensors"));
+        assert!(starts.iter().all(from), "{text}");
+    }
     for file in ["small.onnx", "int8.onnx"] {
         let network = facelatch::embed::Network::load(&out.join(file)).unwrap();
         assert_eq!(network.contract().training_data, "drawn people", "{file}");
     }
     let said = again(&[]);
     assert!(
-        said.matches("is finished").count() == 2 && said.matches("in place of").count() == 2,
+        said.matches("is finished").count() == 3 && said.matches("in place of").count() == 2,
         "{said}"
     );
 
     for (wrong, says) in [
         (text.replace("minmax", "least"), "ranges: "),
+        (text.replace("from = [\"one\"]", "from = [\"mean\"]"), "stages.1: from: \"mean\""),
         (text.replace("\"two\"", "\"one\""), "stages.1: \"one\""),
         (text.replace("\"one\"", "\"../one\""), "stages.0: "),
         (text.replace("steps=12", "step=12"), "--set step=12"),

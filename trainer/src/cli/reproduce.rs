@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Repeat how networks were made, from pictures to int8 files: stage after stage, each from the best weights of the
-/// one before.
+/// one before, or of those that it names.
 ///
 /// What is finished is not done again: stopped anywhere, the same command goes on.
 #[derive(clap::Args)]
@@ -53,6 +53,10 @@ struct Stage {
     name: String,
     /// Its configuration, beside the recipe.
     config: PathBuf,
+    /// The stages from whose best weights it begins, from their mean where there are several; by default the one
+    /// before.
+    #[serde(default)]
+    from: Vec<String>,
     /// Keys that differ, as `train --set` takes them.
     #[serde(default)]
     set: Vec<String>,
@@ -64,18 +68,21 @@ impl Reproduce {
     pub fn run(self) -> Outcome {
         let (recipe, method) = read(&self.recipe)?;
         let begun = Instant::now();
-        let (of, mut best) = (recipe.stages.len(), None);
+        let mut before = None;
         for (n, stage) in (1..).zip(&recipe.stages) {
+            let of = recipe.stages.len();
             let run = self.out.join(&stage.name);
             println!("{n}/{of} {}", stage.name);
             let left = self.minutes.map(|all| all - begun.elapsed().as_secs_f64() / 60.0);
-            if !self.finish(stage, &run, best.as_deref(), left)? {
+            let from = match &stage.from[..] {
+                [] => before.as_slice(),
+                named => named,
+            };
+            if !self.finish(stage, &run, from, left)? {
                 println!("the same `facelatch-train reproduce` goes on");
                 return Ok(());
             }
-            best = RunFolder::open::<RunConfig>(&run)
-                .map(|(run, _)| Some(run.best()))
-                .map_err(super::data)?;
+            before = Some(stage.name.clone());
             if let Some(file) = &stage.file {
                 let int8 = self.out.join(file);
                 let mut quantize = Quantize::new(&run, &int8, self.machine.clone());
@@ -95,12 +102,12 @@ impl Reproduce {
         &self,
         stage: &Stage,
         run: &Path,
-        start: Option<&Path>,
+        from: &[String],
         minutes: Option<f64>,
     ) -> Result<bool, Failure> {
         let (folder, config) = match run.join("run.toml").exists() {
             true => RunFolder::open(run).map_err(super::data)?,
-            false => (RunFolder::new(run).map_err(super::data)?, self.configured(stage, start)?),
+            false => (RunFolder::new(run).map_err(super::data)?, self.configured(stage, from)?),
         };
         let latest = folder.latest().map_err(super::data)?;
         if latest.is_some_and(|latest| latest.step >= config.steps) && folder.best().exists() {
@@ -111,11 +118,18 @@ impl Reproduce {
         go(folder, run, config, &self.machine, &stint, Embedding::load)
     }
 
-    fn configured(&self, stage: &Stage, start: Option<&Path>) -> Result<RunConfig, Failure> {
-        let file = self.recipe.with_file_name(&stage.config);
-        let start = start.map(|best| format!("start={:?}", best.display().to_string()));
-        let set: Vec<_> = stage.set.iter().cloned().chain(start).collect();
-        configured(&file, &set)
+    fn configured(&self, stage: &Stage, from: &[String]) -> Result<RunConfig, Failure> {
+        let mut config: RunConfig =
+            configured(&self.recipe.with_file_name(&stage.config), &stage.set)?;
+        let best = |stage: &String| {
+            let run = RunFolder::open::<RunConfig>(&self.out.join(stage)).map_err(super::data)?;
+            Ok(run.0.best())
+        };
+        let best = from.iter().map(best).collect::<Result<Vec<_>, Failure>>()?;
+        if !best.is_empty() {
+            config.start = Some(best.into());
+        }
+        Ok(config)
     }
 }
 
@@ -133,8 +147,12 @@ fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
             && name != ".."
     };
     let is_file = |file: &String| is_name(file) && file.ends_with(".onnx");
-    for (i, Stage { name, file, .. }) in recipe.stages.iter().enumerate() {
-        if !is_name(name) || recipe.stages[..i].iter().any(|before| before.name == *name) {
+    for (i, Stage { name, file, from, .. }) in recipe.stages.iter().enumerate() {
+        let is_before = |name: &String| recipe.stages[..i].iter().any(|s| s.name == *name);
+        if let Some(other) = from.iter().find(|name| !is_before(name)) {
+            return Err(bad(format!("stages.{i}: from: {other:?} is no stage before it")));
+        }
+        if !is_name(name) || is_before(name) {
             return Err(bad(format!(
                 "stages.{i}: {name:?} cannot be its folder; choose letters, digits, - and _, a name for each"
             )));

@@ -2,7 +2,7 @@ use super::Compose;
 use crate::{
     data::Augment,
     net::{DetectorArchitecture, Graph},
-    run::{CheckpointConfig, Config, OptimizerConfig, Schedule, Signed},
+    run::{CheckpointConfig, Config, OptimizerConfig, Schedule, Signed, Start},
 };
 use facelatch::detect::DetectorContract;
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,8 @@ pub struct DetectConfig {
     pub seed: u64,
     /// Updates to make.
     pub steps: u64,
-    /// Checkpoint whose weights the run starts from; optimizer state is not taken.
-    pub start: Option<PathBuf>,
+    /// Checkpoint whose weights the run starts from, or a list of them for their mean; optimizer state is not taken.
+    pub start: Option<Start>,
     /// Simulate int8 in the forward pass, with ranges found at the start.
     pub quantize_aware: bool,
     /// Canvases in a batch.
@@ -159,7 +159,7 @@ impl Config for DetectConfig {
         Schedule {
             seed: self.seed,
             steps: self.steps,
-            start: self.start.as_deref(),
+            start: self.start.as_ref(),
             quantize_aware: self.quantize_aware,
             optimizer: &self.optimizer,
             checkpoint: &self.checkpoint,

@@ -8,7 +8,7 @@ mod tables;
 
 use crate::{
     data::{Dataset, Limits},
-    run::{Checkpoint, Config, RunConfig},
+    run::{Config, RunConfig, Start},
 };
 use facelatch::files::write_atomically;
 use std::{
@@ -219,14 +219,12 @@ impl Packer<'_> {
         config.data.teacher = config.data.teacher.map(|_| TEACHER.into());
         config.data.teacher_tables = config.data.teacher_tables.map(|_| TABLES.into());
         config.evaluate.lfw = config.evaluate.lfw.map(|_| LFW.into());
-        if let Some(path) = config.start.take() {
+        if let Some(start) = config.start.take() {
             let file = format!("{name}.start.safetensors");
-            let mut start = Checkpoint::read(&path).map_err(|e| input(e.to_string()))?;
-            // A run starts from the averaged weights alone.
-            start.tensors.retain(|name, _| name.starts_with("average."));
+            let start = start.read().map_err(|e| input(e.to_string()))?;
             let bytes = start.to_bytes().map_err(input)?;
             self.add(&format!("start of {name}"), &file, &bytes)?;
-            config.start = Some(file.into());
+            config.start = Some(Start::One(file.into()));
         }
         Ok(config)
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::data::{Source, Split, synthetic};
+use crate::run::Checkpoint;
 use facelatch::align::template;
 
 /// Invented people, and a configuration that names them and a few pairs.
@@ -96,7 +97,7 @@ fn a_start_is_packed_without_what_a_start_does_not_use() {
     let tensors = ["average.a", "model.a", "optimizer.first"];
     let tensors = tensors.map(|name| (name.to_owned(), tensor.clone())).into();
     Checkpoint { config: config.to_toml(), step: 3, best: None, tensors }.write(&start).unwrap();
-    config.start = Some(start);
+    config.start = Some(start.into());
     let out = dir.path().join("pack");
     run(&config, 10_000_000, &out).unwrap();
     let packed = Checkpoint::read(&out.join("a.start.safetensors")).unwrap();

@@ -1,4 +1,4 @@
-use super::{Config, Schedule, Signed};
+use super::{Config, Schedule, Signed, Start};
 use crate::{
     data::{Augment, BatchPlan, Limits, Plan, Source},
     engine::OptimizerKind,
@@ -18,8 +18,9 @@ pub struct RunConfig {
     pub seed: u64,
     /// Updates to make.
     pub steps: u64,
-    /// Checkpoint whose weights the run starts from, of any input size; optimizer state is not taken.
-    pub start: Option<PathBuf>,
+    /// Checkpoint whose weights the run starts from, of any input size, or a list of them for their mean; optimizer
+    /// state is not taken.
+    pub start: Option<Start>,
     /// Train with fake quantization, batch norm folded and frozen, from `start`.
     pub quantize_aware: bool,
     /// The network.
@@ -251,7 +252,7 @@ impl Config for RunConfig {
         Schedule {
             seed: self.seed,
             steps: self.steps,
-            start: self.start.as_deref(),
+            start: self.start.as_ref(),
             quantize_aware: self.quantize_aware,
             optimizer: &self.optimizer,
             checkpoint: &self.checkpoint,
@@ -294,6 +295,7 @@ mod tests {
             ("stepz = 3", "stepz"),
             ("steps = 0", "steps"),
             ("quantize_aware = true", "start"),
+            ("start = []", "start"),
             ("optimizer = { rate = -1.0 }", "optimizer.rate"),
             ("optimizer = { kind = \"lion\" }", "lion"),
             ("loss = { distill_cosine = 1.0 }", "data.teacher"),

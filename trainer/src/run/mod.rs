@@ -10,6 +10,7 @@ mod measure;
 mod metrics;
 mod model;
 mod pace;
+mod start;
 mod task;
 mod training;
 
@@ -21,5 +22,6 @@ pub use folder::RunFolder;
 pub use inputs::{load_dataset, load_teacher, progress, training_pixels};
 pub use metrics::Curves;
 pub use model::{About, Model, ModelError, is_network};
+pub use start::Start;
 pub use task::{Config, Fault, Measured, Pixels, Schedule, Signed, Task, TorchNetwork};
 pub use training::{Options, Summary, TrainError, Training};

@@ -1,4 +1,4 @@
-use super::{CheckpointConfig, OptimizerConfig, metrics::Curves};
+use super::{CheckpointConfig, OptimizerConfig, Start, metrics::Curves};
 use crate::{
     engine::{Hook, NoHook, Parameters, Pass, images_from_bytes, outputs},
     loss::Terms,
@@ -9,7 +9,7 @@ use crate::{
 use facelatch::{config::read_toml, plot::Chart};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
-use std::{error::Error, path::Path, time::Duration};
+use std::{error::Error, time::Duration};
 use tch::{Device, Tensor};
 
 /// Whatever goes wrong inside a task: pictures, tables, a network that gives no numbers.
@@ -73,8 +73,8 @@ pub struct Schedule<'a> {
     pub seed: u64,
     /// Updates in all.
     pub steps: u64,
-    /// Checkpoint whose weights the run starts from.
-    pub start: Option<&'a Path>,
+    /// What the run starts from.
+    pub start: Option<&'a Start>,
     /// Whether int8 is simulated.
     pub quantize_aware: bool,
     /// The update rule and its schedule.
@@ -110,6 +110,9 @@ impl Schedule<'_> {
             if !(0.0..=high).contains(&value) {
                 return Err(format!("{name} is {value}; it goes from 0 to {high}"));
             }
+        }
+        if let Some(start) = self.start {
+            start.check()?;
         }
         if self.quantize_aware && self.start.is_none() {
             return Err(

@@ -174,11 +174,11 @@ impl<C: Config, T: Task> Training<C, T> {
 
     /// Takes over the weights of the checkpoint that the configuration starts from.
     fn start(&mut self) -> Result<(), TrainError> {
-        let Some(path) = self.config.schedule().start.map(PathBuf::from) else { return Ok(()) };
-        let checkpoint = Checkpoint::read(&path)?;
+        let Some(start) = self.config.schedule().start else { return Ok(()) };
+        let checkpoint = start.read()?;
         let missing = self.params.import("average.", &checkpoint.tensors);
         if let Some(name) = missing.iter().find(|name| !name.starts_with("head.")) {
-            return Err(self.foreign(path, name.as_str()));
+            return Err(self.foreign(start.paths()[0].clone(), name.as_str()));
         }
         let schedule = self.config.schedule();
         let o = schedule.optimizer;
