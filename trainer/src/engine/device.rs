@@ -44,7 +44,8 @@ pub fn prepare(device: Device, threads: Option<i32>) {
 /// told before; one from page-locked memory takes its place in the queue.
 pub fn send(tensor: &Tensor, device: Device) -> Tensor {
     match device.is_cuda() {
-        true => tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false),
+        // `pin_memory` itself warns, at every call, that its argument will go.
+        true => tensor.internal_pin_memory(device).to_device_(device, tensor.kind(), true, false),
         false => tensor.to_device(device),
     }
 }

@@ -1,4 +1,4 @@
-use super::{NamedTensors, NoHook, Parameters, Pass, forward, forward::folded};
+use super::{NamedTensors, NoHook, Parameters, Pass, forward, forward::folded, send};
 use crate::{
     loss::unit,
     net::{Architecture, Graph, Op},
@@ -104,7 +104,7 @@ fn shrink(images: &Tensor, size: i64) -> Tensor {
     };
     let shares: Vec<f32> = (0..size * side).map(share).collect();
     let shares = Tensor::from_slice(&shares).view([size, side]);
-    let shares = shares.to_device(images.device()).to_kind(images.kind());
+    let shares = send(&shares, images.device()).to_kind(images.kind());
     let rows = shares.matmul(&images.permute([0, 2, 3, 1]).reshape([n, side, side * channels]));
     let both = shares.matmul(&rows.view([n * size, side, channels]));
     both.view([n, size, size, channels]).permute([0, 3, 1, 2])

@@ -35,7 +35,8 @@ impl Embedder for TorchEmbedder<'_> {
         &mut self,
         crops: &[RgbImage],
     ) -> Result<Vec<Embedding>, Box<dyn Error + Send + Sync>> {
-        let pixels: Vec<u8> = crops.iter().flat_map(|crop| crop.as_raw()).copied().collect();
+        let pixels: Vec<u8> =
+            crops.iter().map(|crop| &crop.as_raw()[..]).collect::<Vec<_>>().concat();
         let length = crate::net::Architecture::EMBEDDING;
         Ok(self
             .embed(&pixels)
