@@ -287,7 +287,7 @@ fn pictures_are_sorted_by_who_is_in_them_and_a_threshold_is_found_for_the_househ
     assert_eq!(names.len(), 2, "{groups:?}");
     assert!(names.contains(&"Alex".to_owned()) && names.contains(&"Ben".to_owned()), "{names:?}");
     let listed = house.done(&["cluster", &demo("Alex")]);
-    assert!(listed.contains("people at a threshold of 0.54: 1"), "{listed}");
+    assert!(listed.contains("people at a threshold of 0.46: 1"), "{listed}");
     house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
     let plot = house.folder.path().join("plot").display().to_string();
     let tuned = house.output(&["tune", "--strangers", &demo("Ben"), "--json", "--plot", &plot]);

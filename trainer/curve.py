@@ -36,6 +36,7 @@ above.set_ylabel("LFW-dev accuracy, %")
 above.legend(title="run")
 below.set_ylabel("1 − AUC on LFW-dev")
 below.set_yscale("log")
+below.set_xscale("log")
 below.set_xlabel("training pictures seen, thousands")
 for axes in (above, below):
     axes.grid(alpha=0.3)

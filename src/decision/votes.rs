@@ -118,8 +118,8 @@ mod tests {
         let yes = Ok(PersonId(1));
         for (name, seen, policy, outcome) in [
             ("all is well", seen(0.9), &open, yes),
-            ("just at the threshold", seen(0.54), &open, yes),
-            ("just below it", seen(0.53), &open, Err(Denial::NotRecognised)),
+            ("just at the threshold", seen(0.46), &open, yes),
+            ("just below it", seen(0.45), &open, Err(Denial::NotRecognised)),
             ("no number", seen(f32::NAN), &open, Err(Denial::NotRecognised)),
             ("infinite", seen(f32::INFINITY), &open, Err(Denial::NotRecognised)),
             ("over 1", seen(1.5), &open, Err(Denial::NotRecognised)),

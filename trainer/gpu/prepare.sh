@@ -13,7 +13,7 @@ while [ $# -gt 0 ]; do
     *) recipes+=(--config "$1"); shift ;;
   esac
 done
-[ ${#recipes[@]} -gt 0 ] || recipes=(--config trainer/recipes/gpu-112.toml --config trainer/recipes/gpu-160.toml)
+[ ${#recipes[@]} -gt 0 ] || recipes=(--config trainer/recipes/gpu-160.toml --config trainer/recipes/gpu-112.toml)
 binary=${CARGO_TARGET_DIR:-target}/release/facelatch-train
 [ -x "$binary" ] || { echo "no $binary; run: cargo build --release -p facelatch-train" >&2; exit 66; }
 
