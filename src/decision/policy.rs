@@ -38,7 +38,7 @@ pub struct VotePolicy {
     /// votes to meet that are of different occasions.
     pub within: Duration,
     /// How alike probe and person must be. 0.46: of 2,687,149 pairs of strangers among LFW-dev's faces,
-    /// found, aligned and looked at from both sides by our own detector, one in 10,000 scores 0.441 or more with the
+    /// found and aligned by our own detector and embedded from both sides, one in 10,000 scores 0.441 or more with the
     /// embedding network that ships, 0.448 with the smaller one (their cards in models/ say how, and how many genuine
     /// pairs it costs).
     pub threshold: Threshold,

@@ -58,7 +58,8 @@ impl Sighting {
     pub const TOGETHER: Duration = Duration::from_secs(2);
 
     /// A look less like those before it is at somebody else, who has taken the track over. Of 4,104 looks
-    /// at views made of one picture two were less like those before them; one in 90,000 of other people's was as like.
+    /// at views made of one picture two were less like those before them; of a million looks against another person's
+    /// eleven were as like (docs/experiments.md).
     pub const ALIKE: Score = Score(0.5);
 
     /// Adds a look; the last ones together, this one among them.

@@ -25,7 +25,7 @@ done
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 out=${OUT:?the folder whose files come back}
-# The first stage begins with the weights that ship.
+# What the first stage begins with, where neither its recipe nor --set names a start: the weights that ship.
 start=$root/models/checkpoints/embedding.safetensors
 # Outlives a call, not the machine.
 kept=${FACELATCH_KEPT:-/tmp/facelatch}
@@ -96,13 +96,14 @@ if [ $race = yes ]; then
 fi
 
 cd "$kept/pack"
+shipped() { grep -q '^start *=' "$1.toml" || echo --set "start=$start"; }
 if [ $try = yes ]; then
   # Each stage for 300 steps, from one start, on the pictures that are here by now.
   sources=$(for zip in faces/*.zip; do printf '{name="%s",path="%s"},' "$(basename "$zip" .zip)" "$zip"; done)
   for stage in "${stages[@]}"; do
     rm -rf "$kept/try"
     "$ft" train --config "$stage.toml" --out "$kept/try" --device "$device" \
-      "$([ "$device" = cuda ] && echo --bf16 || echo --threads=2)" --set "start=$start" --set "data.sources=[$sources]" \
+      "$([ "$device" = cuda ] && echo --bf16 || echo --threads=2)" $(shipped "$stage") --set "data.sources=[$sources]" \
       --set steps=300 --set optimizer.warmup=100 --set checkpoint.log_every=100 "${sets[@]}" 2>&1 | tee -a "$kept/log.txt"
     cat "$kept/try/metrics.jsonl"
   done
@@ -125,8 +126,8 @@ for stage in "${stages[@]}"; do
   if [ -e "$run/run.toml" ]; then
     command=(resume "$run" "${with[@]}")
   else
-    command=(train --config "$stage.toml" --out "$run" "${with[@]}" "${sets[@]}")
-    command+=(--set "start=${previous:-$start}")
+    command=(train --config "$stage.toml" --out "$run" "${with[@]}" $(shipped "$stage") "${sets[@]}")
+    if [ -n "$previous" ]; then command+=(--set "start=$previous"); fi
   fi
   echo "stage $stage: ${command[*]}" | tee -a "$kept/log.txt"
   "$ft" "${command[@]}" 2>&1 | tee -a "$kept/log.txt" "$kept/last.txt.new"

@@ -119,17 +119,15 @@ impl Reproduce {
     }
 
     fn configured(&self, stage: &Stage, from: &[String]) -> Result<RunConfig, Failure> {
-        let mut config: RunConfig =
-            configured(&self.recipe.with_file_name(&stage.config), &stage.set)?;
         let best = |stage: &String| {
-            let run = RunFolder::open::<RunConfig>(&self.out.join(stage)).map_err(super::data)?;
-            Ok(run.0.best())
+            let (run, _) =
+                RunFolder::open::<RunConfig>(&self.out.join(stage)).map_err(super::data)?;
+            Ok(format!("{:?}", run.best().display().to_string()))
         };
         let best = from.iter().map(best).collect::<Result<Vec<_>, Failure>>()?;
-        if !best.is_empty() {
-            config.start = Some(best.into());
-        }
-        Ok(config)
+        let start = (!best.is_empty()).then(|| format!("start=[{}]", best.join(", ")));
+        let set: Vec<_> = stage.set.iter().cloned().chain(start).collect();
+        configured(&self.recipe.with_file_name(&stage.config), &set)
     }
 }
 
@@ -151,6 +149,10 @@ fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
         let is_before = |name: &String| recipe.stages[..i].iter().any(|s| s.name == *name);
         if let Some(other) = from.iter().find(|name| !is_before(name)) {
             return Err(bad(format!("stages.{i}: from: {other:?} is no stage before it")));
+        }
+        let is_twice = |(n, name)| from[..n].contains(name);
+        if let Some((_, other)) = from.iter().enumerate().find(|&named| is_twice(named)) {
+            return Err(bad(format!("stages.{i}: from: {other:?} is named twice")));
         }
         if !is_name(name) || is_before(name) {
             return Err(bad(format!(

@@ -18,6 +18,8 @@ pub enum Start {
 
 /// Prefix of the averaged weights in a checkpoint.
 const AVERAGE: &str = "average.";
+/// Prefix of those that help in training alone.
+const HEAD: &str = "average.head.";
 
 impl Start {
     /// Where it is read from.
@@ -39,15 +41,21 @@ impl Start {
         }
     }
 
-    /// The first checkpoint, but of its tensors the averaged weights alone, and those the mean of all.
+    /// The first checkpoint, but of its tensors the averaged weights alone, and those the mean of all. Where there are
+    /// several their class heads are left out: those fit only where the people are the same.
     ///
     /// # Errors
     /// A file that cannot be read, or holds other tensors than the first.
     pub fn read(&self) -> Result<Checkpoint, CheckpointError> {
         let (first, others) = self.paths().split_first().expect("checked: a start names a file");
         let mut sum = averaged(first)?;
+        let is_network = |name: &String| !name.starts_with(HEAD);
+        if !others.is_empty() {
+            sum.tensors.retain(|name, _| is_network(name));
+        }
         for path in others {
-            let other = averaged(path)?;
+            let mut other = averaged(path)?;
+            other.tensors.retain(|name, _| is_network(name));
             let fits = |(a, b): ((&String, &(Vec<usize>, _)), (&String, &(Vec<usize>, _)))| {
                 a.0 == b.0 && a.1.0 == b.1.0
             };
@@ -80,15 +88,6 @@ impl From<PathBuf> for Start {
     }
 }
 
-impl From<Vec<PathBuf>> for Start {
-    fn from(mut paths: Vec<PathBuf>) -> Self {
-        match paths.len() {
-            1 => Self::One(paths.remove(0)),
-            _ => Self::Mean(paths),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,14 +105,16 @@ mod tests {
             Checkpoint { config, step: 1, best: None, tensors }.write(&path).unwrap();
             path
         };
-        let a = file("a", &[("average.w", &[1.0, -2.0]), ("model.w", &[9.0, 9.0])]);
+        let head: (&str, &[f32]) = ("average.head.bias", &[0.0]);
+        let a = file("a", &[("average.w", &[1.0, -2.0]), ("model.w", &[9.0, 9.0]), head]);
         let b = file("b", &[("average.w", &[2.0, 4.0])]);
         let read =
             |paths: &[&PathBuf]| Start::Mean(paths.iter().copied().cloned().collect()).read();
         let mean = read(&[&a, &b]).unwrap();
         assert_eq!((mean.config.as_str(), mean.tensors.len()), ("a", 1));
         assert_eq!(mean.tensors["average.w"].1, [1.5, 1.0]);
-        assert_eq!(Start::from(a.clone()).read().unwrap().tensors["average.w"].1, [1.0, -2.0]);
+        let one = Start::from(a.clone()).read().unwrap().tensors;
+        assert_eq!((&one["average.w"].1[..], one.len()), (&[1.0, -2.0][..], 2));
         for other in [
             file("longer", &[("average.w", &[1.0, 2.0, 3.0])]),
             file("named", &[("average.v", &[1.0, 2.0])]),
