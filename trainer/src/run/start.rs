@@ -56,12 +56,10 @@ impl Start {
         for path in others {
             let mut other = averaged(path)?;
             other.tensors.retain(|name, _| is_network(name));
-            let fits = |(a, b): ((&String, &(Vec<usize>, _)), (&String, &(Vec<usize>, _)))| {
-                a.0 == b.0 && a.1.0 == b.1.0
+            let shapes = |of: &Checkpoint| -> Vec<_> {
+                of.tensors.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect()
             };
-            if sum.tensors.len() != other.tensors.len()
-                || !sum.tensors.iter().zip(&other.tensors).all(fits)
-            {
+            if shapes(&sum) != shapes(&other) {
                 let why =
                     format!("its weights are not those of the network in {}", first.display());
                 return Err(CheckpointError::Foreign { path: path.clone(), why });
