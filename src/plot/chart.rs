@@ -20,13 +20,15 @@ const SIZE: (u32, u32) = (1200, 800);
 const SUPERSAMPLING: u32 = 3;
 
 /// M. Okabe and K. Ito, "Color universal design", 2008: told apart by colour-blind readers too.
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+    RGBColor(240, 228, 66),
 ];
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(225, 225, 225);
