@@ -68,21 +68,15 @@ impl Reproduce {
     pub fn run(self) -> Outcome {
         let (recipe, method) = read(&self.recipe)?;
         let begun = Instant::now();
-        let mut before = None;
+        let of = recipe.stages.len();
         for (n, stage) in (1..).zip(&recipe.stages) {
-            let of = recipe.stages.len();
             let run = self.out.join(&stage.name);
             println!("{n}/{of} {}", stage.name);
             let left = self.minutes.map(|all| all - begun.elapsed().as_secs_f64() / 60.0);
-            let from = match &stage.from[..] {
-                [] => before.as_slice(),
-                named => named,
-            };
-            if !self.finish(stage, &run, from, left)? {
+            if !self.finish(stage, &run, left)? {
                 println!("the same `facelatch-train reproduce` goes on");
                 return Ok(());
             }
-            before = Some(stage.name.clone());
             if let Some(file) = &stage.file {
                 let int8 = self.out.join(file);
                 let mut quantize = Quantize::new(&run, &int8, self.machine.clone());
@@ -98,16 +92,10 @@ impl Reproduce {
     }
 
     /// Brings one stage to its end; whether it came there.
-    fn finish(
-        &self,
-        stage: &Stage,
-        run: &Path,
-        from: &[String],
-        minutes: Option<f64>,
-    ) -> Result<bool, Failure> {
+    fn finish(&self, stage: &Stage, run: &Path, minutes: Option<f64>) -> Result<bool, Failure> {
         let (folder, config) = match run.join("run.toml").exists() {
             true => RunFolder::open(run).map_err(super::data)?,
-            false => (RunFolder::new(run).map_err(super::data)?, self.configured(stage, from)?),
+            false => (RunFolder::new(run).map_err(super::data)?, self.configured(stage)?),
         };
         let latest = folder.latest().map_err(super::data)?;
         if latest.is_some_and(|latest| latest.step >= config.steps) && folder.best().exists() {
@@ -118,13 +106,13 @@ impl Reproduce {
         go(folder, run, config, &self.machine, &stint, Embedding::load)
     }
 
-    fn configured(&self, stage: &Stage, from: &[String]) -> Result<RunConfig, Failure> {
+    fn configured(&self, stage: &Stage) -> Result<RunConfig, Failure> {
         let best = |stage: &String| {
             let (run, _) =
                 RunFolder::open::<RunConfig>(&self.out.join(stage)).map_err(super::data)?;
             Ok(format!("{:?}", run.best().display().to_string()))
         };
-        let best = from.iter().map(best).collect::<Result<Vec<_>, Failure>>()?;
+        let best = stage.from.iter().map(best).collect::<Result<Vec<_>, Failure>>()?;
         let start = (!best.is_empty()).then(|| format!("start=[{}]", best.join(", ")));
         let set: Vec<_> = stage.set.iter().cloned().chain(start).collect();
         configured(&self.recipe.with_file_name(&stage.config), &set)
@@ -134,7 +122,7 @@ impl Reproduce {
 fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::input(path, &e))?;
     let bad = |why: String| super::config(format!("{}: {why}", path.display()));
-    let recipe: Recipe = read_toml(&text).map_err(bad)?;
+    let mut recipe: Recipe = read_toml(&text).map_err(bad)?;
     let method = recipe.ranges.parse().map_err(|why| bad(format!("ranges: {why}")))?;
     if recipe.stages.is_empty() {
         return Err(bad("no stage is in it; write a table [[stages]] for each".to_owned()));
@@ -165,6 +153,11 @@ fn read(path: &Path) -> Result<(Recipe, Method), Failure> {
     }
     if recipe.stages.last().is_some_and(|last| last.file.is_none()) {
         return Err(bad("the last stage makes no file; say file = \"NAME.onnx\"".to_owned()));
+    }
+    for i in 1..recipe.stages.len() {
+        if recipe.stages[i].from.is_empty() {
+            recipe.stages[i].from = vec![recipe.stages[i - 1].name.clone()];
+        }
     }
     Ok((recipe, method))
 }

@@ -48,14 +48,17 @@ impl Start {
     /// A file that cannot be read, or holds other tensors than the first.
     pub fn read(&self) -> Result<Checkpoint, CheckpointError> {
         let (first, others) = self.paths().split_first().expect("checked: a start names a file");
-        let mut sum = averaged(first)?;
-        let is_network = |name: &String| !name.starts_with(HEAD);
-        if !others.is_empty() {
-            sum.tensors.retain(|name, _| is_network(name));
-        }
+        let is_taken = |name: &str| {
+            name.starts_with(AVERAGE) && (others.is_empty() || !name.starts_with(HEAD))
+        };
+        let weights = |path: &Path| {
+            let mut checkpoint = Checkpoint::read(path)?;
+            checkpoint.tensors.retain(|name, _| is_taken(name));
+            Ok(checkpoint)
+        };
+        let mut sum = weights(first)?;
         for path in others {
-            let mut other = averaged(path)?;
-            other.tensors.retain(|name, _| is_network(name));
+            let other = weights(path)?;
             let shapes = |of: &Checkpoint| -> Vec<_> {
                 of.tensors.iter().map(|(name, (shape, _))| (name.clone(), shape.clone())).collect()
             };
@@ -72,12 +75,6 @@ impl Start {
         sum.tensors.values_mut().flat_map(|(_, values)| values).for_each(|value| *value *= share);
         Ok(sum)
     }
-}
-
-fn averaged(path: &Path) -> Result<Checkpoint, CheckpointError> {
-    let mut checkpoint = Checkpoint::read(path)?;
-    checkpoint.tensors.retain(|name, _| name.starts_with(AVERAGE));
-    Ok(checkpoint)
 }
 
 impl From<PathBuf> for Start {
