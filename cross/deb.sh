@@ -32,9 +32,11 @@ put 644 systemd/60-facelatch.rules usr/lib/udev/rules.d/60-facelatch.rules
 for file in models/*.onnx models/*.known.json $(git ls-files demo); do
   put 644 "$file" "usr/share/facelatch/$file"
 done
-for file in README.md docs/board.md docs/deploy.md models/*.md packaging/copyright; do
-  put 644 "$file" "usr/share/doc/facelatch/$(basename "$file")"
+# As they lie here, so that their links lead somewhere.
+for file in README.md $(git ls-files docs 'models/*.md'); do
+  put 644 "$file" "usr/share/doc/facelatch/$file"
 done
+put 644 packaging/copyright usr/share/doc/facelatch/copyright
 say man | gzip -9n | text usr/share/man/man1/facelatch.1.gz
 say completions bash | text usr/share/bash-completion/completions/facelatch
 say completions zsh | text usr/share/zsh/vendor-completions/_facelatch

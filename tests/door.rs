@@ -355,7 +355,7 @@ fn lfw_people(tree: &Tree, least: usize) -> Vec<(String, Vec<String>)> {
 }
 
 /// Real photographs, years and cameras apart, are much harder than a door's own frames: of residents
-/// only some are let in, of strangers nobody may be.
+/// at least [`LET_IN`] are let in, of strangers nobody may be.
 #[test]
 fn on_photographs_of_real_people_residents_come_in_and_strangers_do_not() {
     let Some(path) = shared::shared("lfw-dev.zip") else { return };

@@ -45,7 +45,7 @@ same_daemon() {
 # made here: the household's pictures, and strangers, who are the second person of the demo once more.
 
 deploy() {
-  local line number=0 in_block='' document=/usr/share/doc/facelatch/deploy.md at=/srv/deploy demo=/usr/share/facelatch/demo/enrol
+  local line number=0 in_block='' document=/usr/share/doc/facelatch/docs/deploy.md at=/srv/deploy demo=/usr/share/facelatch/demo/enrol
   fresh
   facelatch people remove Alex > /dev/null
   mkdir -p "$at"/{photos,strangers,robin} && cd "$at" || return

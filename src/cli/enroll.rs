@@ -23,8 +23,8 @@ use std::{
 /// Enrol somebody before the camera or from pictures of their face, or add to who is enrolled.
 ///
 /// Before the camera, say `--camera`: you are told what to do (come closer, turn your head, hold still), and
-/// after a minute and a half at most it is over. From pictures, up to eight are used: the door compares with each
-/// of them, so take them as the person comes home, with and without glasses, by day and by lamplight. A
+/// after a minute and a half at most it is over. From pictures, up to eight are used: the door compares with the
+/// mean of them, so take them as the person comes home, with and without glasses, by day and by lamplight. A
 /// file that is no picture, or none that is fit, is named and left out.
 #[derive(clap::Args)]
 pub struct Args {

@@ -85,7 +85,8 @@ pub fn gallery(config: &Config, model: ModelHash, create: bool) -> Result<Galler
     let path = gallery_path(config);
     if !create && !path.exists() {
         let text = format!(
-            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --camera`",
+            "{}: nobody is enrolled yet; begin with `facelatch enroll NAME --camera`, or \
+             `--from DIR` with pictures",
             path.display()
         );
         return Err(Failure::new(super::code::NO_INPUT, &text));

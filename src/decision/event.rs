@@ -27,7 +27,7 @@ pub struct LivenessScore(pub f32);
 pub struct Candidate {
     /// Who.
     pub person: PersonId,
-    /// The best score among this person's templates.
+    /// The score against the mean of this person's templates.
     pub score: Score,
 }
 

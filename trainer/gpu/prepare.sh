@@ -18,7 +18,6 @@ binary=${CARGO_TARGET_DIR:-target}/release/facelatch-train
 [ -x "$binary" ] || { echo "no $binary; run: cargo build --release -p facelatch-train" >&2; exit 66; }
 
 rm -rf .gpu .gpu-first .gpu-pack
-[[ " ${options[*]} " == *" --max-mb "* ]] || options+=(--max-mb 72)
 "$binary" pack "${recipes[@]}" --out .gpu-pack "${options[@]}"
 mkdir -p .gpu/faces
 cp -al .gpu-pack .gpu-first

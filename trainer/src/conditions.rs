@@ -37,6 +37,8 @@ pub struct Condition {
     pub amount: String,
     /// Share of the light that is left.
     light: f32,
+    /// Pixels from eye to eye that the camera had; none: as many as the aligned face has.
+    apart: Option<f32>,
     change: Augment,
 }
 
@@ -66,10 +68,9 @@ pub struct Finding {
 pub fn conditions() -> Vec<Condition> {
     let mut all = vec![Condition::new("as it is", String::new(), |_| {})];
     for apart in [24.0, 18.0, 12.0, 8.0] {
-        let share = apart / (EYES_APART * 112.0 / 160.0);
-        all.push(Condition::new("far away", format!("{apart} px eye to eye"), |a| {
-            a.resolution = Resolution { probability: 1.0, share: [share; 2] };
-        }));
+        let mut far = Condition::new("far away", format!("{apart} px eye to eye"), |_| {});
+        far.apart = Some(apart);
+        all.push(far);
     }
     for share in [0.02, 0.04, 0.06, 0.08] {
         all.push(Condition::new("out of focus", format!("σ {share} of the eyes"), |a| {
@@ -115,7 +116,12 @@ impl Condition {
     fn new(kind: &'static str, amount: String, change: impl FnOnce(&mut Augment)) -> Self {
         let mut augment = Augment::none();
         change(&mut augment);
-        Self { kind, amount, light: 1.0, change: augment }
+        Self { kind, amount, light: 1.0, apart: None, change: augment }
+    }
+
+    /// Of the pixels across an aligned face of `size` px, how many the camera had.
+    fn share_of_pixels(&self, size: usize) -> Option<f32> {
+        self.apart.map(|apart| (apart / (EYES_APART * size as f32 / 160.0)).min(1.0))
     }
 
     /// The face as seen through the condition; `seed` decides what is left to chance.
@@ -125,9 +131,13 @@ impl Condition {
         if self.light < 1.0 {
             seen.iter_mut().for_each(|v| *v = (f32::from(*v) * self.light).round() as u8);
         }
-        self.change.relight(&mut rng, &mut seen);
-        self.change.cover(&mut rng, &mut seen, size);
-        self.change.degrade(&mut rng, &mut seen, size);
+        let mut change = self.change.clone();
+        if let Some(share) = self.share_of_pixels(size) {
+            change.resolution = Resolution { probability: 1.0, share: [share; 2] };
+        }
+        change.relight(&mut rng, &mut seen);
+        change.cover(&mut rng, &mut seen, size);
+        change.degrade(&mut rng, &mut seen, size);
         expose(&mut seen, size);
         seen
     }
@@ -222,7 +232,7 @@ pub fn chart(findings: &[Finding], threshold: Score) -> Chart {
         }
     });
     Chart {
-        title: format!("What the door refuses, at threshold {:.2}", threshold.0),
+        title: format!("Refused, one picture against one, at threshold {:.2}", threshold.0),
         x_label: "degree, 0 as it is".to_owned(),
         y_label: "refused genuine pairs, %".to_owned(),
         log_x: false,
@@ -270,6 +280,17 @@ mod tests {
                 assert!(mean(&pair[0]) < mean(&pair[1]), "{} {}", pair[1].kind, pair[1].amount);
             }
         }
+    }
+
+    #[test]
+    fn a_face_far_away_has_as_many_pixels_whatever_the_network_looks_at() {
+        for far in conditions().into_iter().filter(|c| c.kind == "far away") {
+            let pixels = |size| far.share_of_pixels(size).map(|share| share * size as f32);
+            assert_eq!(pixels(112), pixels(160), "{}", far.amount);
+        }
+        let last = conditions().into_iter().rfind(|c| c.kind == "far away");
+        let share = last.and_then(|far| far.share_of_pixels(160)).unwrap();
+        assert!((share * EYES_APART - 8.0).abs() < 1e-4, "{share}");
     }
 
     #[test]

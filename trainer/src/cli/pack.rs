@@ -21,9 +21,8 @@ pub struct Pack {
     /// Quality of the WebP that crops are encoded as, 0 to 100.
     #[arg(long, default_value_t = 60.0)]
     quality: f32,
-    /// Most megabytes (of a million bytes) of the folder; trainer/gpu/prepare.sh, which deals a pack out to two calls,
-    /// asks for 72.
-    #[arg(long, value_name = "N", default_value_t = 58.0)]
+    /// Most megabytes (of a million bytes) of the folder; what trainer/gpu/prepare.sh can deal out to two calls.
+    #[arg(long, value_name = "N", default_value_t = 72.0)]
     max_mb: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Crops encoded again. Lossy WebP, because the whole must fit into 64 MiB with everything else: at
+//! Crops encoded again. Lossy WebP, because two trips of 64 MiB must do for the whole: at
 //! 128 px and a peak signal-to-noise ratio of about 36 dB the 34,473 crops of the seven sources are
 //! 44 MB, where the `image` crate's baseline JPEG has 82 MB (of which 600 bytes a picture are
 //! tables). What reads them needs nothing new: `image` decodes either.
