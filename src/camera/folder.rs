@@ -1,6 +1,6 @@
 use super::{CameraError, Fps, LARGEST_SIDE, replay::Stills};
-use crate::files::is_picture;
-use image::{DynamicImage, ImageDecoder, ImageReader, ImageResult, Limits, RgbImage};
+use crate::files::{self, is_picture};
+use image::{ImageResult, Limits, RgbImage};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -56,17 +56,10 @@ impl Stills for Folder {
     }
 }
 
-/// Upright, as the camera that took it was held.
 fn decode(path: &Path) -> ImageResult<RgbImage> {
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(LARGEST_SIDE), Some(LARGEST_SIDE));
-    let mut reader = ImageReader::open(path)?.with_guessed_format()?;
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder)?;
-    picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
+    files::decode(&fs::read(path)?, limits)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     embed::{Embedding, Score},
     evaluate::cluster as group,
-    files::{Tree, is_picture},
+    files::{Tree, decode, is_picture},
     parallel,
     pipeline::Recogniser,
 };
@@ -73,8 +73,8 @@ pub fn faces_in<'a>(
     for batch in paths.chunks(64) {
         let found = parallel::map(batch, |path| {
             let bytes = tree.read(path).map_err(|e| e.to_string())?;
-            let picture = image::load_from_memory(&bytes).map_err(|e| format!("{path}: {e}"))?;
-            let probe = recogniser.probe(&picture.into_rgb8(), false);
+            let picture = decode(&bytes, image::Limits::default());
+            let probe = recogniser.probe(&picture.map_err(|e| format!("{path}: {e}"))?, false);
             probe.map(|probe| probe.embedding).map_err(|e| format!("{path}: {e}"))
         });
         for (path, face) in batch.iter().zip(found) {

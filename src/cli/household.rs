@@ -4,6 +4,7 @@ use crate::{
     config::{Config, DEFAULT_PATH},
     detect::Decoder,
     embed::Contract,
+    files::decode,
     gallery::{Gallery, Key, ModelHash},
     model::Pool,
     pipeline::Recogniser,
@@ -133,11 +134,10 @@ pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// A picture file.
 pub fn picture(path: &Path) -> Result<image::RgbImage, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::input(path, &e))?;
-    let picture = image::load_from_memory(&bytes).map_err(|e| {
+    decode(&bytes, image::Limits::default()).map_err(|e| {
         Failure::new(
             super::code::DATA,
             &format!("{}: {e}; name a JPEG, PNG or WebP picture", path.display()),
         )
-    })?;
-    Ok(picture.into_rgb8())
+    })
 }

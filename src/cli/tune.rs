@@ -70,8 +70,8 @@ impl At {
 }
 
 /// With so many strangers over the rate, and none of them passing, the rate is that low with 95 %
-/// certainty: the rule of three.
-const ENOUGH: f64 = 3.0;
+/// certainty: the square of Wilson's 1.96.
+const ENOUGH: f64 = 3.8415;
 
 /// The share of the household's own faces that should pass a threshold that is of any use.
 const KNOWN: f64 = 0.5;
@@ -86,6 +86,24 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// The largest share of so many strangers that may pass and still, with 95 % certainty, show a rate of `far`; none
+/// where even nobody passing would not show it.
+fn surely_within(far: f64, strangers: usize) -> Option<f64> {
+    let most = (far * strangers as f64) as usize;
+    let passing = (0..=most).rev().find(|&passing| wilson_interval(passing, strangers).1 <= far)?;
+    Some(passing as f64 / strangers.max(1) as f64)
+}
+
+/// Printed with three decimals it is the same number, and nobody passes it who did not pass before.
+fn up_to_thousandth(threshold: f32) -> f32 {
+    let rounded = (f64::from(threshold) * 1000.0).round() as f32 / 1000.0;
+    if rounded >= threshold {
+        rounded
+    } else {
+        (f64::from(threshold) * 1000.0).ceil() as f32 / 1000.0
+    }
+}
+
 pub fn tune(args: &Args) -> Result<(), Failure> {
     let config = args.config.load()?;
     let recogniser = recogniser(&config)?;
@@ -95,14 +113,15 @@ pub fn tune(args: &Args) -> Result<(), Failure> {
     let (pictures, strangers): (Vec<&str>, Vec<Embedding>) =
         faces_in(&tree, &recogniser)?.into_iter().unzip();
     let scores = HouseholdScores::of(&household, &strangers);
-    let found = scores.threshold(args.far).map_err(|e| {
+    let sure = surely_within(args.far, scores.strangers.len());
+    let found = scores.threshold(sure.unwrap_or(args.far)).map_err(|e| {
         Failure::new(code::DATA, &format!("{e}; enrol people with two pictures or more"))
     })?;
     if let Some(path) = &args.plot {
         chart(&scores).write(path)?;
     }
     let configured = config.recognition.threshold;
-    let measured = strangers.len() as f64 * args.far >= ENOUGH;
+    let measured = sure.is_some();
     // Few strangers say little, and must not open the door any wider.
     let suggested = if measured { found.threshold } else { found.threshold.max(configured) };
     if !measured {
@@ -111,10 +130,10 @@ pub fn tune(args: &Args) -> Result<(), Failure> {
              suggested",
             strangers.len(),
             args.far,
-            ENOUGH / args.far
+            (ENOUGH * (1.0 - args.far) / args.far).ceil()
         );
     }
-    let suggested = At::of(&scores, suggested.max(LEAST_THRESHOLD));
+    let suggested = At::of(&scores, up_to_thousandth(suggested.max(LEAST_THRESHOLD)));
     if suggested.residents < KNOWN {
         let scored = pictures.iter().zip(&scores.strangers);
         if let Some((picture, score)) = scored.max_by(|a, b| a.1.total_cmp(b.1)) {
@@ -177,5 +196,36 @@ fn chart(scores: &HouseholdScores) -> Chart {
                 points: share_above(scores, -0.2, 1.0, 601),
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_shown_by_enough_strangers_and_few_enough_passing() {
+        for (far, strangers, passing) in [
+            (0.001, 0, None),
+            (0.001, 3_000, None),
+            (0.001, 3_838, Some(0)),
+            (0.001, 10_000, Some(4)),
+            (0.01, 383, Some(0)),
+            (0.01, 2_000, Some(11)),
+        ] {
+            let got = surely_within(far, strangers);
+            let share = passing.map(|k: u32| f64::from(k) / strangers as f64);
+            assert_eq!(got, share, "{far} of {strangers}");
+        }
+    }
+
+    #[test]
+    fn a_threshold_that_is_typed_as_printed_lets_no_more_people_pass() {
+        for exact in [0.46f32, 0.3601, 0.4999, 0.5, 0.123_456, 0.3f32.next_up(), 0.7f32.next_down()]
+        {
+            let typed: f32 = format!("{:.3}", up_to_thousandth(exact)).parse().unwrap();
+            assert!(typed >= exact && typed - exact < 0.00101, "{exact} {typed}");
+        }
+        assert_eq!(up_to_thousandth(0.46), 0.46);
     }
 }

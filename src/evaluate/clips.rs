@@ -316,14 +316,24 @@ impl Fusion {
                     let look = if sighting.mirror_next() { mirrored } else { plain };
                     known.cosine(&sighting.add(Millis(0), *look)).0
                 };
-                let mut scores: Vec<f32> = b.iter().map(look).collect();
-                scores.sort_unstable_by(|x, y| y.total_cmp(x));
+                let scores: Vec<f32> = b.iter().map(look).collect();
                 let VotePolicy { needed, of, .. } = VotePolicy::default();
-                let last = (scores.len() * usize::from(needed)).div_ceil(usize::from(of));
-                Score(scores[last - 1])
+                voted(&scores, usize::from(needed), usize::from(of))
             }
         }
     }
+}
+
+/// The highest threshold at which some `of` looks in a row hold `needed` that meet it; where there are fewer looks
+/// than are needed, at which all meet it.
+fn voted(scores: &[f32], needed: usize, of: usize) -> Score {
+    let windows = scores.windows(of.min(scores.len()));
+    let lasts = windows.map(|looks| {
+        let mut looks = looks.to_vec();
+        looks.sort_unstable_by(|x, y| y.total_cmp(x));
+        looks[needed.min(looks.len()) - 1]
+    });
+    Score(lasts.fold(NOBODY.0, f32::max))
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ pub struct Condition {
     pub kind: &'static str,
     /// How much of it there is; empty where there are no degrees.
     pub amount: String,
-    /// Share of the light that is left.
+    /// What the pixels' values are multiplied by. They follow light to the power of 1 / 2.2 or so, and a dark
+    /// sensor's noise is not drawn.
     light: f32,
     /// Pixels from eye to eye that the camera had; none: as many as the aligned face has.
     apart: Option<f32>,
@@ -83,7 +84,7 @@ pub fn conditions() -> Vec<Condition> {
         }));
     }
     for light in [0.5, 0.25, 0.12, 0.06] {
-        let amount = format!("{:.0} % of the light", light * 100.0);
+        let amount = format!("values × {light}");
         let mut dark = Condition::new("in the dark", amount, |_| {});
         dark.light = light;
         all.push(dark);

@@ -43,6 +43,9 @@ pub fn with_embedder<T>(
     let device = machine.prepare()?;
     let model: Model = Model::load(path).map_err(data)?;
     let params = model.parameters(device);
-    let network = TorchNetwork::new(&model.graph, &params, device, None).map_err(data)?;
+    // One that was trained with its rounding is measured with it.
+    let calibration = model.calibration().map_err(data)?;
+    let network = TorchNetwork::new(&model.graph, &params, device, calibration.as_ref());
+    let network = network.map_err(data)?;
     then(None, &mut TorchEmbedder::new(network))
 }

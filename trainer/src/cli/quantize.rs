@@ -59,9 +59,9 @@ impl Quantize {
         let model: Model = Model::load(&self.model).map_err(data)?;
         let (pixels, side) = (calibration_pixels(&model, self.images)?, model.graph.input_size());
         let (calibration, device) = self.write(&model, (&pixels, [side; 2]))?;
-        let (graph, few) = (&model.graph, first((&pixels, [side; 2]), 256));
+        let (graph, few) = (&model.graph, every_second(&pixels, [side; 2]));
         let params = model.parameters(device);
-        let cosine = similarity(graph, &params, &calibration, few, device).map_err(data)?;
+        let cosine = similarity(graph, &params, &calibration, &few, device).map_err(data)?;
         println!("simulated int8 against f32 before bias correction: mean cosine {cosine:.5}");
         Ok(())
     }
@@ -86,11 +86,13 @@ impl Quantize {
         let about = self.about.read()?;
         let params = model.parameters(device);
         let calibration = self.calibration(model, &params, (pixels, sides), device)?;
-        let (graph, few) = (&model.graph, first((pixels, sides), 256));
-        let correction = match self.no_bias_correction {
+        let (graph, few) = (&model.graph, every_second(pixels, sides));
+        // A network that was trained with its rounding has learned its biases under it.
+        let is_aware = model.calibration().map_err(data)?.is_some();
+        let correction = match self.no_bias_correction || is_aware {
             true => BiasCorrection::new(),
             false => {
-                correct_biases(graph, &params, &calibration, (few, sides), device).map_err(data)?
+                correct_biases(graph, &params, &calibration, (&few, sides), device).map_err(data)?
             }
         };
         let folded = onnx::fold(graph, &model.params()).map_err(data)?;
@@ -127,9 +129,9 @@ impl Quantize {
     }
 }
 
-/// The first `count` of pictures that lie one after another.
-fn first<'a>((pixels, [height, width]): Pixels<'a>, count: usize) -> &'a [u8] {
-    &pixels[..pixels.len().min(count * height * width * 3)]
+/// Half of the pictures that lie one after another, from all sources alike.
+fn every_second(pixels: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
+    pixels.chunks(height * width * 3).step_by(2).flatten().copied().collect()
 }
 
 /// `count` training pictures, evenly spread, canonical, [N, S, S, 3].

@@ -1,5 +1,7 @@
 //! Small filters as weighted sums of shifted copies, in 16-bit integers.
 
+use std::collections::BTreeMap;
+
 /// Weights of a filter's taps sum to this, so that a sum of bytes fits 16 bits.
 const UNIT: u16 = 256;
 
@@ -56,21 +58,20 @@ pub(super) fn gaussian(picture: &mut [u8], size: usize, sigma: f32) {
     filter(picture, size, &axis(|d| (0, d)));
 }
 
-/// Smears along a line of `length` px at `angle` radians.
+/// Smears along a line of `length` px at `angle` radians: each pixel weighs as much as of the line lies on it.
 pub(super) fn smear(picture: &mut [u8], size: usize, length: f32, angle: f32) {
-    let count = (length.ceil() as usize).clamp(2, 64);
-    let weights = to_unit(&vec![1.0; count]);
+    let points = ((length * 4.0).ceil() as usize).clamp(2, 256);
     let (sin, cos) = angle.sin_cos();
-    let taps: Vec<Tap> = weights
-        .iter()
-        .enumerate()
-        .map(|(i, &weight)| {
-            let along = (i as f32 / (count - 1) as f32 - 0.5) * length;
-            let limit = size as i32 - 1;
-            let (dx, dy) = ((along * cos).round() as i32, (along * sin).round() as i32);
-            Tap { dx: dx.clamp(-limit, limit), dy: dy.clamp(-limit, limit), weight }
-        })
-        .collect();
+    let limit = size as i32 - 1;
+    let mut line = BTreeMap::<[i32; 2], f32>::new();
+    for i in 0..points {
+        let along = ((i as f32 + 0.5) / points as f32 - 0.5) * length;
+        let at = [along * cos, along * sin].map(|v| (v.round() as i32).clamp(-limit, limit));
+        *line.entry(at).or_default() += 1.0;
+    }
+    let weights = to_unit(&line.values().copied().collect::<Vec<_>>());
+    let taps: Vec<Tap> =
+        line.keys().zip(weights).map(|(&[dx, dy], weight)| Tap { dx, dy, weight }).collect();
     filter(picture, size, &taps);
 }
 
@@ -88,6 +89,30 @@ fn to_unit(raw: &[f32]) -> Vec<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where a white pixel goes has the spread of a line of the length asked for, whatever its angle.
+    #[test]
+    fn a_smear_is_as_long_as_asked() {
+        let size = 64;
+        for length in [3.5f32, 5.0, 10.0, 15.1] {
+            for angle in [0.0f32, 0.4, 0.785, 1.2, 1.571] {
+                let mut picture = vec![0; size * size * 3];
+                picture[(32 * size + 32) * 3..][..3].fill(255);
+                smear(&mut picture, size, length, angle);
+                let values = picture.chunks(3).map(|p| f64::from(p[0]));
+                let (sin, cos) = angle.sin_cos();
+                let along = |i: usize| {
+                    let (x, y) = ((i % size) as f64 - 32.0, (i / size) as f64 - 32.0);
+                    x * f64::from(cos) + y * f64::from(sin)
+                };
+                let sum: f64 = values.clone().sum();
+                let spread: f64 =
+                    values.enumerate().map(|(i, v)| v * along(i).powi(2)).sum::<f64>() / sum;
+                let ratio = (spread * 12.0).sqrt() / f64::from(length);
+                assert!((0.9..1.12).contains(&ratio), "{length} px at {angle}: {ratio}");
+            }
+        }
+    }
 
     #[test]
     fn an_even_picture_stays_even() {

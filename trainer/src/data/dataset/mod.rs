@@ -52,12 +52,31 @@ pub struct Source {
     /// With the name, decides who is held out. Default 0.
     #[serde(default)]
     pub val_seed: u64,
+    /// Pictures, or folders of them, that are not taken: of people who are held out under another name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave_out: Vec<String>,
 }
 
 impl Source {
     /// A source with a namespace of its own and nobody held out but in `val/`.
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
-        Self { name: name.into(), path: path.into(), namespace: None, val_share: 0.0, val_seed: 0 }
+        Self {
+            name: name.into(),
+            path: path.into(),
+            namespace: None,
+            val_share: 0.0,
+            val_seed: 0,
+            leave_out: Vec::new(),
+        }
+    }
+
+    /// Whether a picture is among those, or below a folder, that are not taken.
+    fn leaves_out(&self, path: &str) -> bool {
+        let is_it_or_above = |left: &String| {
+            path.strip_prefix(left.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.leave_out.iter().any(is_it_or_above)
     }
 
     fn namespace(&self) -> &str {
@@ -128,7 +147,8 @@ impl Dataset {
     ///
     /// The order of pictures and people depends on the names alone. A broken picture is named in
     /// the log and left out. A person held out in one source is held out in every source of the
-    /// namespace, so that nobody is both learnt and measured.
+    /// namespace; whoever goes by another name elsewhere is not known to be the same, and has to be named
+    /// in [`Source::leave_out`].
     ///
     /// # Errors
     /// [`DataError`]: a source that cannot be read or understood, a setting out of range, or more
@@ -143,7 +163,9 @@ impl Dataset {
         let mut files = Vec::new();
         for (index, source) in sources.iter().enumerate() {
             let tree = Tree::open(&source.path)?;
-            let entries = within(limits, layout::read(source, tree.paths())?);
+            let mut entries = layout::read(source, tree.paths())?;
+            entries.retain(|entry| !source.leaves_out(&entry.path));
+            let entries = within(limits, entries);
             files.extend(entries.into_iter().map(|entry| (index, entry)));
             sides.push(About::read(&tree)?.canonical_side);
             trees.push(tree);

@@ -75,6 +75,15 @@ fn pictures_are_sorted_and_know_their_split_and_person() {
 }
 
 #[test]
+fn what_is_to_be_left_out_is_not_taken() {
+    let scratch =
+        Scratch::new(&["train/a/1", "train/a/2", "train/ab/1", "unlabelled/x", "val/c/1"]);
+    let leave_out = vec!["train/a".to_owned(), "unlabelled/x.png".to_owned()];
+    let data = load(&[Source { leave_out, ..scratch.source("s") }]);
+    assert_eq!(names(&data), [("s", "train/ab/1.png"), ("s", "val/c/1.png")]);
+}
+
+#[test]
 fn a_name_is_one_person_only_within_a_namespace() {
     let (a, b, c) = (
         Scratch::new(&["train/ann/1", "train/bob/1"]),
