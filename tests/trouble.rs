@@ -100,14 +100,7 @@ impl Door {
         self.visits += 1;
         self.keeper.news();
         for _ in 0..6 {
-            let seen = Observation {
-                track: TrackId(self.visits),
-                best: Some(Candidate { person: PersonId(0), score: Score(score) }),
-                second: None,
-                quality: Quality::Good,
-                liveness: Liveness::Unknown,
-            };
-            self.keeper.tell(Event::Face(seen), Millis(self.now));
+            self.keeper.tell(face(self.visits, score), Millis(self.now));
             self.wait(100);
         }
         self.wait(2_000);
@@ -131,6 +124,16 @@ impl Door {
         let keeper = keeper(self.folder.path(), self.house.clone(), self.clock.clone());
         Self { keeper, now: 0, ..self }
     }
+}
+
+fn face(track: u64, score: f32) -> Event {
+    Event::Face(Observation {
+        track: TrackId(track),
+        best: Some(Candidate { person: PersonId(0), score: Score(score) }),
+        second: None,
+        quality: Quality::Good,
+        liveness: Liveness::Unknown,
+    })
 }
 
 fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
@@ -352,6 +355,36 @@ fn whoever_leaves_keeps_their_pulse_when_a_face_cannot_be_recorded_meanwhile() {
     door.wait(ends.unwrap().0 - door.now);
     assert!(!door.keeper.status().unlocked);
     assert_eq!(door.comes(RESIDENT).0, [Outcome::Denied(Denial::AuditNotWritable)]);
+}
+
+/// The deciding thread hung meanwhile, on a disk or a gallery, and then is told all at once.
+#[test]
+fn of_what_waited_behind_a_disk_that_hung_a_face_opens_nothing_and_a_press_no_longer_than_one_waits()
+ {
+    let pulse = Policy::default().strike.pulse;
+    show(2, 9);
+    for (late, lets_in, lets_out) in [
+        (0, true, true),
+        (500, true, true),
+        (1_001, false, true),
+        (4_000, false, true),
+        (5_001, false, false),
+        (60_000, false, false),
+    ] {
+        let opened = |event, times| {
+            let Door { folder: _folder, keeper, clock, .. } = Door::new();
+            let mut keeper = keeper.live();
+            let then = clock.now().0 - late;
+            keeper.tell(Event::Clock(clock.local()), Millis(then));
+            (0..times).for_each(|_| keeper.tell(event, Millis(then)));
+            let due = keeper.status().unlocked.then(|| keeper.deadline().unwrap());
+            assert!(due.is_none_or(|due| due <= clock.now().after(pulse)), "{due:?}");
+            due.is_some()
+        };
+        assert_eq!(opened(face(1, RESIDENT), 3), lets_in, "a resident, {late} ms late");
+        let press = Event::RequestToExit { pressed: true };
+        assert_eq!(opened(press, 1), lets_out, "the exit button, {late} ms late");
+    }
 }
 
 /// The time that has run out since is told the core by whatever comes next.

@@ -3,6 +3,7 @@ use super::{
     clock::{HEARTBEAT, Telling},
     control::{Answer, Asked, Request, Status, listen},
     eyes::{Eyes, Lending, Reload, Sight, look, prepared},
+    keeper::in_time,
 };
 use crate::{
     camera::{CameraError, FrameSource, Reopening},
@@ -359,9 +360,11 @@ impl Daemon {
                         log::warn!("the exit button is pressed already; it counts once released");
                         continue;
                     }
-                    // The time of its edge may lie before what the core was told already.
-                    Ok(Some(InputEvent { kind, .. })) => {
-                        Message::Event(event_of(kind), clock.now())
+                    // The time of its edge may lie before what the core was told already; long before, where
+                    // this thread had to wait.
+                    Ok(Some(InputEvent { kind, at })) => {
+                        let (now, edge) = (clock.now(), Millis::default().after(at));
+                        Message::Event(in_time(event_of(kind), now.since(edge)), now)
                     }
                     Err(e) => Message::Failed(e.into()),
                 };

@@ -121,8 +121,13 @@ impl Keeper {
         Self { reopen: Box::new(reopen), ..self }
     }
 
-    /// Tells the core what happened, and does what it says.
+    /// Tells the core what happened, and does what it says. What had to wait for a disk that hung may be
+    /// [too old](Event::told_late) by now.
     pub fn tell(&mut self, event: Event, now: Millis) {
+        let told = self.later(now);
+        let event = in_time(event, told.since(now));
+        // Whoever waited at the door has a whole pulse from now on.
+        let now = if matches!(event, Event::RequestToExit { .. }) { told } else { now };
         let actions = self.core.handle(event, now, &self.house);
         self.carry_out(actions, now);
     }
@@ -335,6 +340,16 @@ impl Keeper {
             log::error!("{}: {e}; a restart would forget a lockout", self.saved.display());
         }
     }
+}
+
+/// What an event counts as that is told so late; that nobody is let out is said.
+pub(super) fn in_time(event: Event, late: Duration) -> Event {
+    let counted = event.told_late(late);
+    let is_pressed = |event| matches!(event, Event::RequestToExit { pressed: true });
+    if is_pressed(event) && !is_pressed(counted) {
+        log::error!("the exit button was pressed {} s ago: too late to open", late.as_secs());
+    }
+    counted
 }
 
 /// What was saved; nothing was on the first start.
