@@ -220,7 +220,11 @@ impl Daemon {
         Ok(())
     }
 
-    fn answer(&mut self, Asked { request, uid, answer }: Asked) {
+    fn answer(&mut self, Asked { request, uid, claim, answer }: Asked) {
+        // Whoever gave up was told that it is not done.
+        if !claim.take() {
+            return;
+        }
         let now = self.clock.now();
         let (done, text) = match request {
             Request::Status => (true, "as follows".to_owned()),
