@@ -413,8 +413,9 @@ fn what_was_pressed_and_asked_while_the_decisions_hung_is_not_done_long_afterwar
         presses();
         thread::sleep(Duration::from_millis(500));
         let then = unlocked(ask(&path, &Request::Status).unwrap());
+        let kept_out = ask(&path, &Request::Lockdown { on: true }).unwrap();
         stops.store(true, Ordering::Relaxed);
-        (answer, late, then)
+        (answer, late, then, kept_out)
     });
     let mut released = 0;
     let tell = &mut |_: Millis, news: &[News], _: &Household| {
@@ -432,9 +433,10 @@ fn what_was_pressed_and_asked_while_the_decisions_hung_is_not_done_long_afterwar
     };
     let daemon = daemon.controlled(socket);
     daemon.run(absent, blind, Some(Box::new(inputs)), tell, &mut |_, _| {}).unwrap();
-    let (answer, late, then) = meanwhile.join().unwrap();
+    let (answer, late, then, kept_out) = meanwhile.join().unwrap();
     assert!(!answer.done && answer.text.contains("busy"), "{answer:?}");
     assert_eq!((late, then, released), (false, true, 2), "once before it hung, once after");
+    assert!(kept_out.done && kept_out.text.contains("could not be saved"), "{kept_out:?}");
 }
 
 #[test]

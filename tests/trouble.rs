@@ -387,6 +387,34 @@ fn of_what_waited_behind_a_disk_that_hung_a_face_opens_nothing_and_a_press_no_lo
     }
 }
 
+/// The file cannot be replaced, as a folder of that name is in its place.
+#[test]
+fn a_lockdown_or_a_lockout_that_cannot_be_saved_is_saved_once_it_can_be() {
+    let lock_down = |door: &mut Door| {
+        assert!(door.keeper.command(Command::Lockdown(true), 0, None, Millis(door.now)));
+    };
+    let lock_out = |door: &mut Door| (0..5).for_each(|_| _ = door.visit(STRANGER));
+    for (what, happens, kept_out) in [
+        ("a lockdown", &lock_down as &dyn Fn(&mut Door), Denial::Lockdown),
+        ("a lockout", &lock_out, Denial::Lockout),
+    ] {
+        show(2, 9);
+        let mut door = Door::new();
+        let saved = door.folder.path().join("lockout.json");
+        fs::create_dir(&saved).unwrap();
+        happens(&mut door);
+        let refused = (vec![Outcome::Denied(kept_out)], false);
+        assert_eq!(door.told_the_time().comes(RESIDENT), refused, "{what} is in force");
+        door.keeper.try_again(Millis(door.now));
+        assert!(!door.keeper.is_saved(), "{what}");
+        fs::remove_dir(&saved).unwrap();
+        door.keeper.try_again(Millis(door.now));
+        assert!(door.keeper.is_saved(), "{what}");
+        let mut door = door.restarted();
+        assert_eq!(door.told_the_time().comes(RESIDENT), refused, "{what}, after a restart");
+    }
+}
+
 /// The time that has run out since is told the core by whatever comes next.
 #[test]
 fn a_press_that_comes_as_a_pulse_ends_opens_once_more() {

@@ -74,6 +74,10 @@ pub enum DaemonError {
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
 const QUEUE: usize = 32;
 
+/// What is in force and not on the disk.
+const NOT_SAVED: &str =
+    "; it could not be saved: a restart would undo it, until a later try saves it";
+
 /// The live loop: one thread looks, one feels the inputs, and this one decides.
 pub struct Daemon {
     keeper: Keeper,
@@ -179,6 +183,7 @@ impl Daemon {
         let ended = self.decide(&receiver, tell, alive);
         self.stop.store(true, Ordering::Relaxed);
         let locked = self.keeper.lock();
+        self.keeper.save_again();
         ended.and(locked.map_err(DaemonError::from))
     }
 
@@ -247,7 +252,8 @@ impl Daemon {
             Request::Lockdown { on } => {
                 self.keeper.command(Command::Lockdown(on), uid, None, now);
                 let text = if on { "in lockdown: open for nobody" } else { "lockdown over" };
-                (true, text.to_owned())
+                let saved = if self.keeper.is_saved() { "" } else { NOT_SAVED };
+                (true, format!("{text}{saved}"))
             }
             Request::Reload => self.reload_house(),
             // Frames are lent without asking here.

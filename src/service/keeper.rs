@@ -40,6 +40,8 @@ pub struct Keeper {
     /// Whether what it is told happens by `clock`; a replay has a time of its own.
     is_live: bool,
     saved: PathBuf,
+    /// What could not be saved yet.
+    unsaved: Option<SavedState>,
     news: Vec<News>,
     unlocked: bool,
     alarms: Vec<AlarmKind>,
@@ -100,6 +102,7 @@ impl Keeper {
             clock,
             is_live: false,
             saved,
+            unsaved: None,
             news: Vec::new(),
             unlocked: false,
             alarms: Vec::new(),
@@ -132,8 +135,10 @@ impl Keeper {
         self.carry_out(actions, now);
     }
 
-    /// To be called now and then: tries the audit log again after it could not be opened or written.
+    /// To be called now and then: tries the audit log again after it could not be opened or written, and to save
+    /// what could not be.
     pub fn try_again(&mut self, now: Millis) {
+        self.save_again();
         if self.recording {
             return;
         }
@@ -146,6 +151,19 @@ impl Keeper {
             self.recording = true;
             self.tell(Event::Audit { writable: true }, now);
         }
+    }
+
+    /// Saves what could not be saved before, if there is such. A lockout is saved as long as it was then: a restart
+    /// may make one longer, never shorter.
+    pub fn save_again(&mut self) {
+        if let Some(state) = self.unsaved {
+            self.save(&state);
+        }
+    }
+
+    /// Whether a restart would find lockdown and lockout as they are.
+    pub fn is_saved(&self) -> bool {
+        self.unsaved.is_none()
     }
 
     /// When to tell [`Event::Tick`] at the latest.
@@ -328,7 +346,7 @@ impl Keeper {
         }
     }
 
-    fn save(&self, state: &SavedState) {
+    fn save(&mut self, state: &SavedState) {
         let saved = Saved {
             misses: state.misses,
             lockouts: state.lockouts,
@@ -336,9 +354,17 @@ impl Keeper {
             lockdown: state.lockdown,
         };
         let text = serde_json::to_vec(&saved).expect("plain data");
-        if let Err(e) = write_atomically(&self.saved, &text) {
-            log::error!("{}: {e}; a restart would forget a lockout", self.saved.display());
+        let (path, was_saved) = (self.saved.display(), self.is_saved());
+        let written = write_atomically(&self.saved, &text);
+        match &written {
+            Ok(()) if was_saved => {}
+            Ok(()) => log::info!("{path}: saved, after it could not be"),
+            Err(e) if was_saved => {
+                log::error!("{path}: {e}; a restart would forget a lockout; it is tried again");
+            }
+            Err(_) => {}
         }
+        self.unsaved = written.is_err().then_some(*state);
     }
 }
 
