@@ -415,6 +415,53 @@ fn a_lockdown_or_a_lockout_that_cannot_be_saved_is_saved_once_it_can_be() {
     }
 }
 
+/// Found when the oldest file is to be deleted. The advice is to move the folder away.
+#[test]
+fn a_damaged_log_keeps_faces_out_until_it_is_moved_away_and_no_restart_is_needed() {
+    let Door { folder, house, clock, keeper, now, visits } = Door::new();
+    drop(keeper);
+    show(2, 9);
+    let (audit, limits) = (folder.path().join("audit"), Limits { file_bytes: 1, files: 2 });
+    let moment = clock.moment(Millis(now));
+    let mut log = AuditLog::open(&audit, limits, &moment).unwrap();
+    for _ in 0..2 {
+        log.append(&moment, audit::Entry { kind: "test", fields: Default::default() }).unwrap();
+    }
+    for file in fs::read_dir(&audit).unwrap().map(|file| file.unwrap().path()) {
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("test", "tests")).unwrap();
+    }
+    let lock = SimLock::new(SimTimeline::default());
+    let keeper = keeper_with(Some(log), lock, folder.path(), house.clone(), clock.clone());
+    let (told, path) = (Arc::new(Mutex::new(Vec::new())), audit.clone());
+    let says = Arc::clone(&told);
+    let keeper = keeper.reopening(move || {
+        fs::create_dir_all(&path).unwrap();
+        let opened = AuditLog::open(&path, limits, &moment);
+        opened.map_err(|e| says.lock().unwrap().push(e.to_string())).ok()
+    });
+    let mut door = Door { folder, house, clock, keeper, now, visits };
+    let mut visits = 0;
+    while door.keeper.status().audit_writable {
+        door.told_the_time().comes(RESIDENT);
+        door.wait(20_000);
+        visits += 1;
+        assert!(visits < 9, "the damage is never found");
+    }
+    for _ in 0..2 {
+        door.keeper.try_again(Millis(door.now));
+        let kept_out = vec![Outcome::Denied(Denial::AuditNotWritable)];
+        assert_eq!(door.told_the_time().comes(RESIDENT), (kept_out, false));
+    }
+    let said = told.lock().unwrap().clone();
+    assert!(said.len() == 2 && said.iter().all(|e| e.contains("is damaged")), "{said:?}");
+    fs::rename(&audit, door.folder.path().join("evidence")).unwrap();
+    door.keeper.try_again(Millis(door.now));
+    assert_eq!(door.told_the_time().comes(RESIDENT), (vec![Outcome::Granted], true));
+    drop(door.keeper);
+    audit::verify(&audit, None).unwrap();
+}
+
 /// The time that has run out since is told the core by whatever comes next.
 #[test]
 fn a_press_that_comes_as_a_pulse_ends_opens_once_more() {

@@ -32,7 +32,7 @@ pub struct Keeper {
     lock: Box<dyn Lock>,
     house: House,
     audit: Option<AuditLog>,
-    /// Opens the audit log, where it could not be opened before.
+    /// Opens the audit log, where it could not be opened before or had to be closed.
     reopen: Box<dyn FnMut() -> Option<AuditLog>>,
     /// Whether the last record is on the disk.
     recording: bool,
@@ -119,7 +119,7 @@ impl Keeper {
         Self { is_live: true, ..self }
     }
 
-    /// An audit log that could not be opened is tried again, by `reopen`.
+    /// An audit log that could not be opened, or has to be opened anew, is tried again, by `reopen`.
     pub fn reopening(self, reopen: impl FnMut() -> Option<AuditLog> + 'static) -> Self {
         Self { reopen: Box::new(reopen), ..self }
     }
@@ -142,15 +142,27 @@ impl Keeper {
         if self.recording {
             return;
         }
-        if self.audit.is_none() {
+        // It is dropped before it is opened: the log is one writer's at a time.
+        if !self.notes_return(now) && self.audit.is_none() {
             self.audit = (self.reopen)();
+            self.notes_return(now);
         }
-        let Some(audit) = &mut self.audit else { return };
-        if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {
+        if self.recording {
             log::info!("the audit log can be written again");
-            self.recording = true;
             self.tell(Event::Audit { writable: true }, now);
         }
+    }
+
+    /// Whether the audit log, where there is one, takes a record again. One that never will is closed: its files
+    /// are damaged, moved away or on another disk by now.
+    fn notes_return(&mut self, now: Millis) -> bool {
+        let Some(audit) = &mut self.audit else { return false };
+        let noted = audit.append(&self.clock.moment(now), entry::of_return());
+        self.recording = noted.is_ok();
+        if noted.is_err_and(|e| !e.is_full()) {
+            self.audit = None;
+        }
+        self.recording
     }
 
     /// Saves what could not be saved before, if there is such. A lockout is saved as long as it was then: a restart
