@@ -11,7 +11,10 @@ use facelatch::{
     door::{DoorError, InputEvent, InputKind, InputRole, Inputs, SimInputs, SimLock, SimTimeline},
     model::Pool,
     pipeline::Recogniser,
-    service::{Clock, Daemon, DaemonError, Eyes, House as Household, Keeper, News, Sight},
+    service::{
+        Answer, Clock, Daemon, DaemonError, Eyes, House as Household, Keeper, News, Request, Sight,
+        ask, socket_path,
+    },
 };
 use house::{House, SmallDisk, repository};
 use image::RgbImage;
@@ -376,6 +379,64 @@ fn eyes_that_are_faster_than_the_decisions_wait_for_them() {
     println!("{most} looks ahead at most");
     // Two messages a look, and 32 that wait at most.
     assert!(most <= 18, "{most} looks ahead");
+}
+
+/// As behind a disk that hangs, for longer than anybody waits at a door or for an answer.
+#[test]
+fn what_was_pressed_and_asked_while_the_decisions_hung_is_not_done_long_afterwards() {
+    let (daemon, stop) = unwatched();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = socket_path(folder.path());
+    let (inputs, panel) = SimInputs::new(&[InputRole::RequestToExit]);
+    let press = move || {
+        [true, false].into_iter().for_each(|pressed| {
+            panel.set(InputKind::RequestToExit { pressed });
+        });
+    };
+    let (hangs, is_hung) = channel();
+    let stops = Arc::clone(&stop);
+    let presses = press.clone();
+    let path = socket.clone();
+    let meanwhile = thread::spawn(move || {
+        // As soon as the inputs are open.
+        thread::sleep(Duration::from_millis(500));
+        presses();
+        is_hung.recv().unwrap();
+        presses();
+        presses();
+        let unlock = Request::Unlock { reason: "parcel".into() };
+        let answer = ask(&path, &unlock).unwrap();
+        // The hang ends, and all that waited is told.
+        thread::sleep(Duration::from_secs(3));
+        let unlocked = |answer: Answer| answer.status.unwrap().unlocked;
+        let late = unlocked(ask(&path, &Request::Status).unwrap());
+        presses();
+        thread::sleep(Duration::from_millis(500));
+        let then = unlocked(ask(&path, &Request::Status).unwrap());
+        let kept_out = ask(&path, &Request::Lockdown { on: true }).unwrap();
+        stops.store(true, Ordering::Relaxed);
+        (answer, late, then, kept_out)
+    });
+    let mut released = 0;
+    let tell = &mut |_: Millis, news: &[News], _: &Household| {
+        for _ in news.iter().filter(|news| **news == News::Unlocked) {
+            released += 1;
+            if released == 1 {
+                hangs.send(()).unwrap();
+                thread::sleep(Duration::from_secs(7));
+            }
+        }
+    };
+    let blind = || {
+        thread::sleep(Duration::from_secs(60));
+        sight()
+    };
+    let daemon = daemon.controlled(socket);
+    daemon.run(absent, blind, Some(Box::new(inputs)), tell, &mut |_, _| {}).unwrap();
+    let (answer, late, then, kept_out) = meanwhile.join().unwrap();
+    assert!(!answer.done && answer.text.contains("busy"), "{answer:?}");
+    assert_eq!((late, then, released), (false, true, 2), "once before it hung, once after");
+    assert!(kept_out.done && kept_out.text.contains("could not be saved"), "{kept_out:?}");
 }
 
 #[test]

@@ -100,14 +100,7 @@ impl Door {
         self.visits += 1;
         self.keeper.news();
         for _ in 0..6 {
-            let seen = Observation {
-                track: TrackId(self.visits),
-                best: Some(Candidate { person: PersonId(0), score: Score(score) }),
-                second: None,
-                quality: Quality::Good,
-                liveness: Liveness::Unknown,
-            };
-            self.keeper.tell(Event::Face(seen), Millis(self.now));
+            self.keeper.tell(face(self.visits, score), Millis(self.now));
             self.wait(100);
         }
         self.wait(2_000);
@@ -131,6 +124,16 @@ impl Door {
         let keeper = keeper(self.folder.path(), self.house.clone(), self.clock.clone());
         Self { keeper, now: 0, ..self }
     }
+}
+
+fn face(track: u64, score: f32) -> Event {
+    Event::Face(Observation {
+        track: TrackId(track),
+        best: Some(Candidate { person: PersonId(0), score: Score(score) }),
+        second: None,
+        quality: Quality::Good,
+        liveness: Liveness::Unknown,
+    })
 }
 
 fn keeper(folder: &Path, house: House, clock: Clock) -> Keeper {
@@ -352,6 +355,111 @@ fn whoever_leaves_keeps_their_pulse_when_a_face_cannot_be_recorded_meanwhile() {
     door.wait(ends.unwrap().0 - door.now);
     assert!(!door.keeper.status().unlocked);
     assert_eq!(door.comes(RESIDENT).0, [Outcome::Denied(Denial::AuditNotWritable)]);
+}
+
+/// The deciding thread hung meanwhile, on a disk or a gallery, and then is told all at once.
+#[test]
+fn of_what_waited_behind_a_disk_that_hung_a_face_opens_nothing_and_a_press_no_longer_than_one_waits()
+ {
+    let pulse = Policy::default().strike.pulse;
+    show(2, 9);
+    for (late, lets_in, lets_out) in [
+        (0, true, true),
+        (500, true, true),
+        (1_001, false, true),
+        (4_000, false, true),
+        (5_001, false, false),
+        (60_000, false, false),
+    ] {
+        let opened = |event, times| {
+            let Door { folder: _folder, keeper, clock, .. } = Door::new();
+            let mut keeper = keeper.live();
+            let then = clock.now().0 - late;
+            keeper.tell(Event::Clock(clock.local()), Millis(then));
+            (0..times).for_each(|_| keeper.tell(event, Millis(then)));
+            let due = keeper.status().unlocked.then(|| keeper.deadline().unwrap());
+            assert!(due.is_none_or(|due| due <= clock.now().after(pulse)), "{due:?}");
+            due.is_some()
+        };
+        assert_eq!(opened(face(1, RESIDENT), 3), lets_in, "a resident, {late} ms late");
+        let press = Event::RequestToExit { pressed: true };
+        assert_eq!(opened(press, 1), lets_out, "the exit button, {late} ms late");
+    }
+}
+
+/// The file cannot be replaced, as a folder of that name is in its place.
+#[test]
+fn a_lockdown_or_a_lockout_that_cannot_be_saved_is_saved_once_it_can_be() {
+    let lock_down = |door: &mut Door| {
+        assert!(door.keeper.command(Command::Lockdown(true), 0, None, Millis(door.now)));
+    };
+    let lock_out = |door: &mut Door| (0..5).for_each(|_| _ = door.visit(STRANGER));
+    for (what, happens, kept_out) in [
+        ("a lockdown", &lock_down as &dyn Fn(&mut Door), Denial::Lockdown),
+        ("a lockout", &lock_out, Denial::Lockout),
+    ] {
+        show(2, 9);
+        let mut door = Door::new();
+        let saved = door.folder.path().join("lockout.json");
+        fs::create_dir(&saved).unwrap();
+        happens(&mut door);
+        let refused = (vec![Outcome::Denied(kept_out)], false);
+        assert_eq!(door.told_the_time().comes(RESIDENT), refused, "{what} is in force");
+        door.keeper.try_again(Millis(door.now));
+        assert!(!door.keeper.is_saved(), "{what}");
+        fs::remove_dir(&saved).unwrap();
+        door.keeper.try_again(Millis(door.now));
+        assert!(door.keeper.is_saved(), "{what}");
+        let mut door = door.restarted();
+        assert_eq!(door.told_the_time().comes(RESIDENT), refused, "{what}, after a restart");
+    }
+}
+
+/// Found when the oldest file is to be deleted. The advice is to move the folder away.
+#[test]
+fn a_damaged_log_keeps_faces_out_until_it_is_moved_away_and_no_restart_is_needed() {
+    let Door { folder, house, clock, keeper, now, visits } = Door::new();
+    drop(keeper);
+    show(2, 9);
+    let (audit, limits) = (folder.path().join("audit"), Limits { file_bytes: 1, files: 2 });
+    let moment = clock.moment(Millis(now));
+    let mut log = AuditLog::open(&audit, limits, &moment).unwrap();
+    for _ in 0..2 {
+        log.append(&moment, audit::Entry { kind: "test", fields: Default::default() }).unwrap();
+    }
+    for file in fs::read_dir(&audit).unwrap().map(|file| file.unwrap().path()) {
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("test", "tests")).unwrap();
+    }
+    let lock = SimLock::new(SimTimeline::default());
+    let keeper = keeper_with(Some(log), lock, folder.path(), house.clone(), clock.clone());
+    let (told, path) = (Arc::new(Mutex::new(Vec::new())), audit.clone());
+    let says = Arc::clone(&told);
+    let keeper = keeper.reopening(move || {
+        fs::create_dir_all(&path).unwrap();
+        let opened = AuditLog::open(&path, limits, &moment);
+        opened.map_err(|e| says.lock().unwrap().push(e.to_string())).ok()
+    });
+    let mut door = Door { folder, house, clock, keeper, now, visits };
+    let mut visits = 0;
+    while door.keeper.status().audit_writable {
+        door.told_the_time().comes(RESIDENT);
+        door.wait(20_000);
+        visits += 1;
+        assert!(visits < 9, "the damage is never found");
+    }
+    for _ in 0..2 {
+        door.keeper.try_again(Millis(door.now));
+        let kept_out = vec![Outcome::Denied(Denial::AuditNotWritable)];
+        assert_eq!(door.told_the_time().comes(RESIDENT), (kept_out, false));
+    }
+    let said = told.lock().unwrap().clone();
+    assert!(said.len() == 2 && said.iter().all(|e| e.contains("is damaged")), "{said:?}");
+    fs::rename(&audit, door.folder.path().join("evidence")).unwrap();
+    door.keeper.try_again(Millis(door.now));
+    assert_eq!(door.told_the_time().comes(RESIDENT), (vec![Outcome::Granted], true));
+    drop(door.keeper);
+    audit::verify(&audit, None).unwrap();
 }
 
 /// The time that has run out since is told the core by whatever comes next.

@@ -71,11 +71,12 @@ impl Core {
     }
 
     /// Takes an event that happened at `now`; what to do about it, in order. An event older than
-    /// one before it counts as of the same moment as that one.
+    /// one before it counts as of the same moment as that one, unless [it is too old](Event::told_late).
     #[must_use = "a lock that is not carried out is an open door"]
     pub fn handle(&mut self, event: Event, now: Millis, roster: &dyn Roster) -> Actions {
         let mut actions = Actions::new();
         self.now = self.now.max(now);
+        let event = event.told_late(self.now.since(now));
         self.advance(&mut actions);
         match event {
             Event::Face(seen) => self.face(&seen, roster, &mut actions),

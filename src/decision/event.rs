@@ -1,6 +1,6 @@
 use super::schedule::LocalTime;
 pub use crate::{embed::Score, gallery::PersonId};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// One face that the tracker follows from frame to frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -117,6 +117,14 @@ pub enum Command {
     Lockdown(bool),
 }
 
+/// A face that is told later than this after it was there counts as none: a queue behind a disk that hung must
+/// not let in whoever has long gone. 1 s: of a face whose looks take longer than 700 ms the votes never gather
+/// anyway, and who is still there is in the next frame.
+pub(super) const FACE_COUNTS: Duration = Duration::from_secs(1);
+/// A press of the exit button that is told later than this does nothing. 5 s: so long somebody waits at the door for
+/// it to open; later they have pressed again or gone, and a release would let in whoever stands outside.
+pub(super) const PRESS_COUNTS: Duration = Duration::from_secs(5);
+
 /// What the core is told.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
@@ -168,4 +176,18 @@ pub enum Event {
     Unrecorded,
     /// Time has passed: to be sent at [`Core::next_deadline`](super::Core::next_deadline).
     Tick,
+}
+
+impl Event {
+    /// What it counts as when it is told so long after it happened: a face of long ago is a frame without one, and
+    /// nobody presses the exit button any more. All else holds however late.
+    pub fn told_late(self, by: Duration) -> Self {
+        match self {
+            Self::Face(_) if by > FACE_COUNTS => Self::NoFace,
+            Self::RequestToExit { .. } if by > PRESS_COUNTS => {
+                Self::RequestToExit { pressed: false }
+            }
+            event => event,
+        }
+    }
 }

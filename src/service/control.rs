@@ -10,7 +10,11 @@ use std::{
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -20,6 +24,9 @@ const LONGEST: u64 = 4096;
 
 /// How long a client may take to ask, and the daemon to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known where the daemon is at it, and a disk keeps it.
+const UNANSWERED: &str = "no answer yet; it may be done all the same, `facelatch status` says";
 
 /// What a person at the board's own keyboard may ask of the running daemon: one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,12 +115,26 @@ pub struct Status {
     pub waiting: Option<String>,
 }
 
+/// A request is the first one's to take: the daemon does it then, or whoever asked gives it up. So nothing is done
+/// late that somebody was told was not done.
+#[derive(Debug, Clone, Default)]
+pub struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Whether nobody took it before.
+    pub fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
 /// A request, who asks, and where the answer goes.
 pub struct Asked {
     /// What.
     pub request: Request,
     /// The user number of the process that asks.
     pub uid: u32,
+    /// To be taken before anything is done.
+    pub claim: Claim,
     /// Takes one answer.
     pub answer: SyncSender<Answer>,
 }
@@ -165,13 +186,7 @@ fn serve(stream: UnixStream, peek: &Peek, ask: &impl Fn(Asked) -> bool) -> io::R
         BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
         match serde_json::from_str(&line) {
             Ok(Request::Frame) => lend(peek),
-            Ok(request) => {
-                let (sender, receiver) = sync_channel(1);
-                let asked = ask(Asked { request, uid, answer: sender });
-                let answer = asked.then(|| receiver.recv_timeout(PATIENCE).ok()).flatten();
-                let busy = || Answer::refused("the daemon is busy or ending; ask again".into());
-                (answer.unwrap_or_else(busy), None)
-            }
+            Ok(request) => (answered(request, uid, ask, PATIENCE)?, None),
             Err(e) => (Answer::refused(format!("no request that this version knows: {e}")), None),
         }
     };
@@ -179,6 +194,32 @@ fn serve(stream: UnixStream, peek: &Peek, ask: &impl Fn(Asked) -> bool) -> io::R
     text.push(b'\n');
     (&stream).write_all(&text)?;
     pixels.map_or(Ok(()), |frame| (&stream).write_all(frame.pixels.as_raw()))
+}
+
+/// Hands a request over and waits for the answer. It is given up after `patience`, unless it is being done by then;
+/// but the gallery is read however late, so that nobody comes in who was removed.
+fn answered(
+    request: Request,
+    uid: u32,
+    ask: &impl Fn(Asked) -> bool,
+    patience: Duration,
+) -> io::Result<Answer> {
+    let busy = || Answer::refused("the daemon is busy or ending; ask again".into());
+    let (answer, answers) = sync_channel(1);
+    let (claim, may_be_late) = (Claim::default(), request == Request::Reload);
+    if !ask(Asked { request, uid, claim: claim.clone(), answer }) {
+        return Ok(busy());
+    }
+    match answers.recv_timeout(patience) {
+        Ok(answer) => Ok(answer),
+        Err(RecvTimeoutError::Timeout) if may_be_late => {
+            let text = "the daemon is busy; the gallery is read once it is not".into();
+            Ok(Answer { done: true, text, status: None, frame: None })
+        }
+        Err(_) if claim.take() => Ok(busy()),
+        // Whether it was done, nobody can say where there is no answer, and then none is given.
+        Err(_) => answers.recv().map_err(io::Error::other),
+    }
 }
 
 /// The next frame, whose bytes follow the answer.
@@ -210,7 +251,10 @@ pub(super) fn converse(path: &Path, request: &Request) -> io::Result<(Answer, im
     stream.write_all(&line)?;
     let mut text = String::new();
     let mut rest = BufReader::new(stream);
-    (&mut rest).take(1 << 16).read_line(&mut text)?;
+    (&mut rest).take(1 << 16).read_line(&mut text).map_err(|e| match e.kind() {
+        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, UNANSWERED),
+        _ => e,
+    })?;
     Ok((serde_json::from_str(&text)?, rest))
 }
 
@@ -249,5 +293,61 @@ mod tests {
         // A daemon that died left its socket: the next one takes its place.
         listen(&path, Peek::default(), |_| false).unwrap();
         assert!(!ask(&path, &Request::Status).unwrap().done);
+    }
+
+    /// What a daemon does with a request, whose answer comes `after` it was taken and which is taken `before` that.
+    fn busy(before: Duration, after: Duration) -> (impl Fn(Asked) -> bool, Arc<AtomicBool>) {
+        let done = Arc::new(AtomicBool::new(false));
+        let does = Arc::clone(&done);
+        let ask = move |asked: Asked| {
+            let does = Arc::clone(&does);
+            thread::spawn(move || {
+                thread::sleep(before);
+                if asked.claim.take() {
+                    does.store(true, Ordering::Relaxed);
+                    thread::sleep(after);
+                    let _ = asked.answer.send(answering(asked.request));
+                }
+            });
+            true
+        };
+        (ask, done)
+    }
+
+    #[test]
+    fn what_was_refused_is_not_done_later_and_what_is_being_done_is_waited_for() {
+        let patience = Duration::from_millis(100);
+        let (short, long) = (Duration::ZERO, 5 * patience);
+        let unlock = || Request::Unlock { reason: "parcel".into() };
+        for (name, request, before, after, told, done) in [
+            ("at once", unlock(), short, short, true, true),
+            ("it takes long", unlock(), short, long, true, true),
+            ("it comes to it too late", unlock(), long, short, false, false),
+            ("a gallery to read, too late", Request::Reload, long, short, true, true),
+        ] {
+            let (ask, does) = busy(before, after);
+            let answer = answered(request, 0, &ask, patience).unwrap();
+            assert_eq!(answer.done, told, "{name}: {answer:?}");
+            thread::sleep(2 * long);
+            assert_eq!(does.load(Ordering::Relaxed), done, "{name}");
+        }
+        assert!(!answered(unlock(), 0, &|_| false, patience).unwrap().done, "a full queue");
+        let ends = |asked: Asked| std::mem::size_of_val(&asked) > 0;
+        assert!(!answered(unlock(), 0, &ends, patience).unwrap().done, "ending");
+        let dies = |asked: Asked| asked.claim.take();
+        assert!(answered(unlock(), 0, &dies, patience).is_err(), "nobody knows");
+    }
+
+    #[test]
+    fn whoever_gives_up_as_it_is_being_taken_is_told_the_truth() {
+        let mut refused = 0;
+        for i in 0..200 {
+            let patience = Duration::from_millis(2);
+            let (ask, does) = busy(patience + Duration::from_micros(10 * (i % 20)), Duration::ZERO);
+            let answer = answered(Request::Lock, 0, &ask, patience).unwrap();
+            assert!(answer.done || !does.load(Ordering::Relaxed), "done, and refused");
+            refused += u32::from(!answer.done);
+        }
+        println!("{refused} of 200 refused");
     }
 }

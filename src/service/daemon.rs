@@ -3,6 +3,7 @@ use super::{
     clock::{HEARTBEAT, Telling},
     control::{Answer, Asked, Request, Status, listen},
     eyes::{Eyes, Lending, Reload, Sight, look, prepared},
+    keeper::in_time,
 };
 use crate::{
     camera::{CameraError, FrameSource, Reopening},
@@ -72,6 +73,10 @@ pub enum DaemonError {
 
 /// Messages that wait for the deciding thread at most: when it falls behind, eyes wait.
 const QUEUE: usize = 32;
+
+/// What is in force and not on the disk.
+const NOT_SAVED: &str =
+    "; it could not be saved: a restart would undo it, until a later try saves it";
 
 /// The live loop: one thread looks, one feels the inputs, and this one decides.
 pub struct Daemon {
@@ -178,6 +183,7 @@ impl Daemon {
         let ended = self.decide(&receiver, tell, alive);
         self.stop.store(true, Ordering::Relaxed);
         let locked = self.keeper.lock();
+        self.keeper.save_again();
         ended.and(locked.map_err(DaemonError::from))
     }
 
@@ -219,7 +225,11 @@ impl Daemon {
         Ok(())
     }
 
-    fn answer(&mut self, Asked { request, uid, answer }: Asked) {
+    fn answer(&mut self, Asked { request, uid, claim, answer }: Asked) {
+        // Whoever gave up was told that it is not done.
+        if !claim.take() {
+            return;
+        }
         let now = self.clock.now();
         let (done, text) = match request {
             Request::Status => (true, "as follows".to_owned()),
@@ -242,7 +252,8 @@ impl Daemon {
             Request::Lockdown { on } => {
                 self.keeper.command(Command::Lockdown(on), uid, None, now);
                 let text = if on { "in lockdown: open for nobody" } else { "lockdown over" };
-                (true, text.to_owned())
+                let saved = if self.keeper.is_saved() { "" } else { NOT_SAVED };
+                (true, format!("{text}{saved}"))
             }
             Request::Reload => self.reload_house(),
             // Frames are lent without asking here.
@@ -359,9 +370,11 @@ impl Daemon {
                         log::warn!("the exit button is pressed already; it counts once released");
                         continue;
                     }
-                    // The time of its edge may lie before what the core was told already.
-                    Ok(Some(InputEvent { kind, .. })) => {
-                        Message::Event(event_of(kind), clock.now())
+                    // The time of its edge may lie before what the core was told already; long before, where
+                    // this thread had to wait.
+                    Ok(Some(InputEvent { kind, at })) => {
+                        let (now, edge) = (clock.now(), Millis::default().after(at));
+                        Message::Event(in_time(event_of(kind), now.since(edge)), now)
                     }
                     Err(e) => Message::Failed(e.into()),
                 };

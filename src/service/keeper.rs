@@ -32,7 +32,7 @@ pub struct Keeper {
     lock: Box<dyn Lock>,
     house: House,
     audit: Option<AuditLog>,
-    /// Opens the audit log, where it could not be opened before.
+    /// Opens the audit log, where it could not be opened before or had to be closed.
     reopen: Box<dyn FnMut() -> Option<AuditLog>>,
     /// Whether the last record is on the disk.
     recording: bool,
@@ -40,6 +40,8 @@ pub struct Keeper {
     /// Whether what it is told happens by `clock`; a replay has a time of its own.
     is_live: bool,
     saved: PathBuf,
+    /// What could not be saved yet.
+    unsaved: Option<SavedState>,
     news: Vec<News>,
     unlocked: bool,
     alarms: Vec<AlarmKind>,
@@ -100,6 +102,7 @@ impl Keeper {
             clock,
             is_live: false,
             saved,
+            unsaved: None,
             news: Vec::new(),
             unlocked: false,
             alarms: Vec::new(),
@@ -116,31 +119,63 @@ impl Keeper {
         Self { is_live: true, ..self }
     }
 
-    /// An audit log that could not be opened is tried again, by `reopen`.
+    /// An audit log that could not be opened, or has to be opened anew, is tried again, by `reopen`.
     pub fn reopening(self, reopen: impl FnMut() -> Option<AuditLog> + 'static) -> Self {
         Self { reopen: Box::new(reopen), ..self }
     }
 
-    /// Tells the core what happened, and does what it says.
+    /// Tells the core what happened, and does what it says. What had to wait for a disk that hung may be
+    /// [too old](Event::told_late) by now.
     pub fn tell(&mut self, event: Event, now: Millis) {
+        let told = self.later(now);
+        let event = in_time(event, told.since(now));
+        // Whoever waited at the door has a whole pulse from now on.
+        let now = if matches!(event, Event::RequestToExit { .. }) { told } else { now };
         let actions = self.core.handle(event, now, &self.house);
         self.carry_out(actions, now);
     }
 
-    /// To be called now and then: tries the audit log again after it could not be opened or written.
+    /// To be called now and then: tries the audit log again after it could not be opened or written, and to save
+    /// what could not be.
     pub fn try_again(&mut self, now: Millis) {
+        self.save_again();
         if self.recording {
             return;
         }
-        if self.audit.is_none() {
+        // It is dropped before it is opened: the log is one writer's at a time.
+        if !self.notes_return(now) && self.audit.is_none() {
             self.audit = (self.reopen)();
+            self.notes_return(now);
         }
-        let Some(audit) = &mut self.audit else { return };
-        if audit.append(&self.clock.moment(now), entry::of_return()).is_ok() {
+        if self.recording {
             log::info!("the audit log can be written again");
-            self.recording = true;
             self.tell(Event::Audit { writable: true }, now);
         }
+    }
+
+    /// Whether the audit log, where there is one, takes a record again. One that never will is closed: its files
+    /// are damaged, moved away or on another disk by now.
+    fn notes_return(&mut self, now: Millis) -> bool {
+        let Some(audit) = &mut self.audit else { return false };
+        let noted = audit.append(&self.clock.moment(now), entry::of_return());
+        self.recording = noted.is_ok();
+        if noted.is_err_and(|e| !e.is_full()) {
+            self.audit = None;
+        }
+        self.recording
+    }
+
+    /// Saves what could not be saved before, if there is such. A lockout is saved as long as it was then: a restart
+    /// may make one longer, never shorter.
+    pub fn save_again(&mut self) {
+        if let Some(state) = self.unsaved {
+            self.save(&state);
+        }
+    }
+
+    /// Whether a restart would find lockdown and lockout as they are.
+    pub fn is_saved(&self) -> bool {
+        self.unsaved.is_none()
     }
 
     /// When to tell [`Event::Tick`] at the latest.
@@ -323,7 +358,7 @@ impl Keeper {
         }
     }
 
-    fn save(&self, state: &SavedState) {
+    fn save(&mut self, state: &SavedState) {
         let saved = Saved {
             misses: state.misses,
             lockouts: state.lockouts,
@@ -331,10 +366,28 @@ impl Keeper {
             lockdown: state.lockdown,
         };
         let text = serde_json::to_vec(&saved).expect("plain data");
-        if let Err(e) = write_atomically(&self.saved, &text) {
-            log::error!("{}: {e}; a restart would forget a lockout", self.saved.display());
+        let (path, was_saved) = (self.saved.display(), self.is_saved());
+        let written = write_atomically(&self.saved, &text);
+        match &written {
+            Ok(()) if was_saved => {}
+            Ok(()) => log::info!("{path}: saved, after it could not be"),
+            Err(e) if was_saved => {
+                log::error!("{path}: {e}; a restart would forget a lockout; it is tried again");
+            }
+            Err(_) => {}
         }
+        self.unsaved = written.is_err().then_some(*state);
     }
+}
+
+/// What an event counts as that is told so late; that nobody is let out is said.
+pub(super) fn in_time(event: Event, late: Duration) -> Event {
+    let counted = event.told_late(late);
+    let is_pressed = |event| matches!(event, Event::RequestToExit { pressed: true });
+    if is_pressed(event) && !is_pressed(counted) {
+        log::error!("the exit button was pressed {} s ago: too late to open", late.as_secs());
+    }
+    counted
 }
 
 /// What was saved; nothing was on the first start.

@@ -118,7 +118,7 @@ fn steps() -> impl Strategy<Value = Vec<(i64, Step)>> {
         8 => 0i64..300,
         2 => 0i64..5_000,
         1 => 0i64..4_000_000,
-        1 => -5_000i64..0,
+        1 => -9_000i64..0,
     ];
     let step = prop_oneof![
         8 => event().prop_map(Step::Event),

@@ -96,6 +96,7 @@ impl Reference {
         people: &People,
     ) -> Checked {
         self.now = self.now.max(now);
+        let event = in_time(event, self.now.since(now));
         let gone = self.tracks_that_are_gone();
         if let Event::Face(seen) = event
             && gone.contains(&seen.track)
@@ -367,6 +368,15 @@ impl Reference {
         }
         last.retain(|_, at| self.now.since(*at) >= self.policy.attempts.gap);
         last.into_keys().collect()
+    }
+}
+
+/// What the core has to take an event for that it is told so late.
+fn in_time(event: Event, late: Duration) -> Event {
+    match event {
+        Event::Face(_) if late > SECOND => Event::NoFace,
+        Event::RequestToExit { .. } if late > 5 * SECOND => Event::Tick,
+        event => event,
     }
 }
 

@@ -427,6 +427,41 @@ fn more_faces_than_can_be_followed_wait_and_keep_nobody_out() {
         .seen(400, 20, resident(20), "unlock for Face until 4400; granted");
 }
 
+/// A deciding thread that hung is told all at once what happened meanwhile.
+#[test]
+fn a_face_of_long_ago_opens_nothing_and_a_late_press_only_within_what_somebody_waits() {
+    let opened = |event, late: u64| {
+        let (mut house, mut did) = (House::new().at(100_000, Event::Tick, ""), Vec::new());
+        (0..3).for_each(|i| house.handle(event, 100_000 - late + i, false, &mut did));
+        did.iter().filter(|did| did.starts_with("unlock")).count()
+    };
+    for (late, faces, presses) in [
+        (0, 1, 3),
+        (300, 1, 3),
+        (1_000, 1, 3),
+        // Two of the three count.
+        (1_001, 0, 3),
+        (4_000, 0, 3),
+        (5_000, 0, 3),
+        (5_003, 0, 0),
+        (60_000, 0, 0),
+    ] {
+        assert_eq!(opened(Event::Face(resident(1)), late), faces, "faces, {late} ms late");
+        assert_eq!(opened(EXIT, late), presses, "presses, {late} ms late");
+    }
+}
+
+#[test]
+fn votes_from_before_and_after_a_face_of_long_ago_do_not_add_up() {
+    House::new()
+        .seen(1_000, 2, resident(1), "show HoldStill")
+        .at(2_050, Event::Tick, "")
+        // Whose face that was, nobody can tell any more.
+        .at(1_049, Event::Face(face(1, LODGER, 0.9)), "")
+        .seen(2_090, 2, resident(1), "")
+        .at(2_290, Event::Face(resident(1)), "unlock for Face until 5290; granted; show Open");
+}
+
 #[test]
 fn a_clock_that_goes_back_stands_still() {
     House::new()

@@ -33,6 +33,14 @@ pub enum AuditError {
     TooLong(usize),
 }
 
+impl AuditError {
+    /// Whether there is no room, and nothing else is wrong.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Unwritable { source, .. } if [StorageFull, QuotaExceeded].contains(&source.kind()))
+    }
+}
+
 /// Where the chain breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}, line {line}: {why}")]

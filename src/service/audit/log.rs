@@ -61,7 +61,8 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`AuditError::Unwritable`] if the disk is full or fails; the log is then as before, and a later
-    /// append goes on from there. [`AuditError::Reserved`], [`AuditError::Field`] or
+    /// append goes on from there. [`AuditError::Damaged`] if files change and an old one turns out to be broken; once
+    /// that is moved away, the log must be opened anew. [`AuditError::Reserved`], [`AuditError::Field`] or
     /// [`AuditError::TooLong`] for an entry that does not belong in the log.
     pub fn append(&mut self, now: &Moment, entry: Entry) -> Result<Head, AuditError> {
         check(&entry)?;
