@@ -6,6 +6,7 @@ mod house;
 use house::{House, repository};
 use std::{
     fs,
+    os::unix::fs::{MetadataExt, chown, symlink},
     path::Path,
     process::{Output, Stdio},
 };
@@ -28,6 +29,22 @@ fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
+}
+
+#[test]
+fn a_link_in_the_place_of_the_audit_folder_is_refused_and_its_target_untouched() {
+    let mut house = House::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), house.folder.path().join("audit")).unwrap();
+    // Only root can give the target away.
+    let _ = chown(house.folder.path(), Some(1234), Some(1235));
+    let before = fs::metadata(elsewhere.path()).unwrap().uid();
+    house.start();
+    house.wait_for("audit: it is a link");
+    house.wait_for("no face opens the door until that is mended");
+    house.stop();
+    assert_eq!(fs::metadata(elsewhere.path()).unwrap().uid(), before);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[test]
