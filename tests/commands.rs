@@ -3,11 +3,19 @@
 #[allow(dead_code)]
 mod house;
 
+use facelatch::service::{Answer, socket_path};
 use house::{House, repository};
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::{
+        fs::{MetadataExt, chown, symlink},
+        net::UnixListener,
+    },
     path::Path,
     process::{Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
 };
 
 /// A folder of the demo's people.
@@ -28,6 +36,109 @@ fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
+}
+
+fn full() -> Stdio {
+    fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+/// Answers as a daemon does. What it was asked, and whom the gallery held when it was.
+fn daemon(house: &House, done: bool) -> Receiver<(String, String)> {
+    let socket = socket_path(house.folder.path());
+    let _ = fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    let (mut people, (sender, receiver)) = (house.command(&["people", "--json"]), channel());
+    thread::spawn(move || {
+        for stream in listener.incoming().map(Result::unwrap) {
+            let mut request = String::new();
+            BufReader::new(&stream).read_line(&mut request).unwrap();
+            let held = String::from_utf8(people.output().unwrap().stdout).unwrap();
+            let answer = Answer { done, text: "no, thank you".into(), status: None, frame: None };
+            serde_json::to_writer(&stream, &answer).unwrap();
+            (&stream).write_all(b"\n").unwrap();
+            if sender.send((request, held)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+#[test]
+fn the_daemon_is_told_of_a_change_whatever_becomes_of_the_words() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let path = |name: &str| house.folder.path().join(name);
+    let asked = daemon(&house, true);
+    for (args, out, code, held) in [
+        (&["people", "disable", "Alex"][..], closed(), 0, "\"disabled\": true"),
+        (&["people", "enable", "Alex"], full(), 74, "\"disabled\": false"),
+        (&["people", "rename", "Alex", "Ann"], Stdio::null(), 0, "\"Ann\""),
+        // What was removed is out, although its old file cannot be overwritten.
+        (&["people", "remove", "Ann"], Stdio::null(), 65, "[]"),
+    ] {
+        if args[1] == "remove" {
+            fs::rename(path("gallery.redb"), path("elsewhere.redb")).unwrap();
+            symlink(path("elsewhere.redb"), path("gallery.redb")).unwrap();
+        }
+        let mut command = house.command(args);
+        let output = command.stdout(out).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
+        let told: Vec<_> = asked.try_iter().collect();
+        assert_eq!(told.len(), 1, "{args:?}: {told:?}");
+        assert!(told[0].0.contains("reload") && told[0].1.contains(held), "{args:?}: {told:?}");
+    }
+    house.done(&["people"]);
+    assert_eq!(asked.try_iter().count(), 0, "nothing has changed");
+}
+
+#[test]
+fn a_daemon_that_goes_on_as_before_is_a_failure_and_none_is_not() {
+    let house = House::new();
+    house.done(&["enroll", "Alex", "--from", &demo("Alex")]);
+    let fails = |args: &[&str], words: &str| {
+        let output = house.output(args);
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {}", stderr(&output));
+        for words in [words, "the change is made", "restart it"] {
+            assert!(stderr(&output).contains(words), "{args:?}: {}", stderr(&output));
+        }
+    };
+    let asked = daemon(&house, false);
+    fails(&["people", "disable", "Alex"], "no, thank you");
+    assert!(asked.try_iter().count() > 1, "it may be busy for a moment only");
+    assert!(house.done(&["people"]).contains("disabled"));
+    // A daemon whose socket is gone, and one that has ended and left its own.
+    let socket = socket_path(house.folder.path());
+    fs::remove_file(&socket).unwrap();
+    let held = fs::File::open(house.folder.path()).unwrap();
+    held.lock().unwrap();
+    fails(&["people", "enable", "Alex"], "does not listen");
+    drop(held);
+    house.done(&["people", "disable", "Alex"]);
+    drop(UnixListener::bind(&socket).unwrap());
+    house.done(&["people", "enable", "Alex"]);
+    // Both that the daemon goes on and that the old file is left are said.
+    let _asked = daemon(&house, false);
+    let path = |name: &str| house.folder.path().join(name);
+    fs::rename(path("gallery.redb"), path("elsewhere.redb")).unwrap();
+    symlink(path("elsewhere.redb"), path("gallery.redb")).unwrap();
+    fails(&["people", "remove", "Alex"], "it is a link");
+}
+
+#[test]
+fn a_link_in_the_place_of_the_audit_folder_is_refused_and_its_target_untouched() {
+    let mut house = House::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), house.folder.path().join("audit")).unwrap();
+    // Only root can give the target away.
+    let _ = chown(house.folder.path(), Some(1234), Some(1235));
+    let before = fs::metadata(elsewhere.path()).unwrap().uid();
+    house.start();
+    house.wait_for("audit: it is a link");
+    house.wait_for("no face opens the door until that is mended");
+    house.stop();
+    assert_eq!(fs::metadata(elsewhere.path()).unwrap().uid(), before);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -63,7 +174,7 @@ fn a_reader_who_has_seen_enough_is_no_error_and_a_full_disk_is_one() {
         if args[0] == "enroll" {
             continue;
         }
-        let output = run(fs::OpenOptions::new().write(true).open("/dev/full").unwrap().into());
+        let output = run(full());
         assert_eq!(output.status.code(), Some(74), "{args:?}: {}", stderr(&output));
         assert!(args[0] == "--help" || stderr(&output).contains("free some space"), "{args:?}");
     }

@@ -4,6 +4,13 @@ use super::{
     output::{self, say},
 };
 use crate::service::{Answer, Request, ask, socket_path};
+use std::{
+    fs::{File, TryLockError},
+    io::ErrorKind,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// Say how things stand at the door: asks the running daemon.
 #[derive(clap::Args)]
@@ -85,17 +92,52 @@ fn send(config: &ConfigArg, request: &Request) -> Result<Answer, Failure> {
     }
 }
 
-/// Tells a daemon, if one runs, that the gallery has changed.
-pub fn reload(state: &std::path::Path) {
-    let path = socket_path(state);
-    if !path.exists() {
-        return;
+/// As [`taken_over`]; where the daemon goes on as before, that is only warned of.
+pub fn reload(state: &Path) {
+    if let Err(failure) = taken_over(state) {
+        log::warn!("{}", failure.message);
     }
-    match ask(&path, &Request::Reload) {
-        Ok(Answer { done: true, .. }) => {}
-        Ok(answer) => log::warn!("the daemon has not taken the change over: {}", answer.text),
-        // The socket of a daemon that has ended.
-        Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {}
-        Err(e) => log::warn!("the daemon has not been told ({e}); restart it"),
+}
+
+/// Tells a daemon, if one runs, that the gallery has changed, and hears that it goes by the change. What passes
+/// is waited for: it starts, it is busy, another command has the gallery open.
+///
+/// # Errors
+/// A daemon runs, and goes on with the household that it knew.
+pub fn taken_over(state: &Path) -> Result<(), Failure> {
+    let patience = Instant::now() + Duration::from_secs(2);
+    loop {
+        let Err(why) = tell(state) else { return Ok(()) };
+        if Instant::now() >= patience {
+            let text = format!(
+                "the change is made, but the daemon that runs goes on as before: {why}; restart it \
+                 (`systemctl restart facelatch`)"
+            );
+            return Err(Failure::new(code::UNAVAILABLE, &text));
+        }
+        thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Tells it once; why a daemon that runs has not taken the change over otherwise.
+fn tell(state: &Path) -> Result<(), String> {
+    match ask(&socket_path(state), &Request::Reload) {
+        Ok(Answer { done: true, .. }) => Ok(()),
+        Ok(answer) => Err(answer.text),
+        // None listens. A daemon may run all the same, whose socket could not be made or was taken away.
+        Err(e) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&e.kind()) => {
+            match is_watched(state) {
+                true => Err("it does not listen for commands".to_owned()),
+                false => Ok(()),
+            }
+        }
+        Err(e) => Err(format!("it could not be told: {e}")),
+    }
+}
+
+/// Whether a daemon holds the state folder, as each does while it runs.
+fn is_watched(state: &Path) -> bool {
+    // Shared, and for no longer than this takes: commands are in nobody's way.
+    let tried = File::open(state).map(|folder| folder.try_lock_shared());
+    matches!(tried, Ok(Err(TryLockError::WouldBlock)))
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     config::Config,
     embed::Contract,
-    gallery::{Gallery, GalleryError, Key, ModelHash, Name, PersonId},
+    gallery::{Gallery, GalleryError, Key, ModelHash, Name, Person, PersonId},
     service::timetable,
 };
 use std::{
@@ -68,28 +68,54 @@ pub fn people(args: &Args) -> Result<(), Failure> {
         Some(What::Import { file, key }) => import(&config, model, file, key.as_deref())?,
         _ => household::gallery(&config, model, false)?,
     };
-    match args.what.as_ref().unwrap_or(&What::List) {
-        What::List | What::Import { .. } => {}
-        What::Export { file, key } => return export(&gallery, file, key.as_deref()),
+    let what = args.what.as_ref().unwrap_or(&What::List);
+    if let What::Export { file, key } = what {
+        return export(&gallery, file, key.as_deref());
+    }
+    let left = change(&mut gallery, what)?;
+    let people = gallery.list();
+    // The daemon cannot read a gallery that is open here.
+    drop(gallery);
+    // Before anything is printed, which nobody may be there to read: who is shut out is so at the door first.
+    let told = match what {
+        What::List => Ok(()),
+        _ => super::control::taken_over(&config.state.folder),
+    };
+    match (told, left) {
+        (Ok(()), None) => list(&people?, args.json),
+        (Err(failure), None) | (Ok(()), Some(failure)) => Err(failure),
+        (Err(told), Some(left)) => {
+            Err(Failure::new(told.code, &format!("{}; also, {}", told.message, left.message)))
+        }
+    }
+}
+
+/// Makes the change. If there is a failure to tell of although it was made, that is what is left.
+fn change(gallery: &mut Gallery, what: &What) -> Result<Option<Failure>, Failure> {
+    match what {
+        What::List | What::Import { .. } | What::Export { .. } => {}
         What::Disable { person } => {
-            let id = find(&gallery, person)?;
+            let id = find(gallery, person)?;
             gallery.set_disabled(id, true)?;
         }
         What::Enable { person } => {
-            let id = find(&gallery, person)?;
+            let id = find(gallery, person)?;
             gallery.set_disabled(id, false)?;
         }
         What::Remove { person } => {
-            let id = find(&gallery, person)?;
-            gallery.remove(id)?;
+            let id = find(gallery, person)?;
+            match gallery.remove(id) {
+                Err(left @ GalleryError::NotScrubbed { .. }) => return Ok(Some(left.into())),
+                removed => removed?,
+            }
         }
         What::Rename { person, name } => {
-            let id = find(&gallery, person)?;
+            let id = find(gallery, person)?;
             let name = Name::new(name).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
             gallery.rename(id, &name)?;
         }
         What::Schedule { person, times } => {
-            let id = find(&gallery, person)?;
+            let id = find(gallery, person)?;
             let times = Some(times.as_str()).filter(|times| *times != "always");
             if let Some(times) = times {
                 timetable(times).map_err(|e| Failure::new(code::USAGE, &e.to_string()))?;
@@ -97,12 +123,7 @@ pub fn people(args: &Args) -> Result<(), Failure> {
             gallery.set_schedule(id, times)?;
         }
     }
-    list(&gallery, args.json)?;
-    drop(gallery);
-    if !matches!(args.what, None | Some(What::List)) {
-        super::control::reload(&config.state.folder);
-    }
-    Ok(())
+    Ok(None)
 }
 
 fn export(gallery: &Gallery, file: &Path, key: Option<&Path>) -> Result<(), Failure> {
@@ -159,11 +180,10 @@ fn find(gallery: &Gallery, person: &str) -> Result<PersonId, Failure> {
     })
 }
 
-fn list(gallery: &Gallery, json: bool) -> Result<(), Failure> {
-    let people = gallery.list()?;
+fn list(people: &[Person], json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = if json {
-        serde_json::to_writer_pretty(&mut out, &people)
+        serde_json::to_writer_pretty(&mut out, people)
             .map_err(io::Error::from)
             .and_then(|()| writeln!(out))
     } else {

@@ -8,7 +8,7 @@ use crate::{
     decision::{Millis, Record},
     door::{BoundedLock, InputWiring},
     embed::check_known,
-    files::give_to_owner_of,
+    files::{folder_itself, give_to_owner_of},
     service::{
         Clock, Daemon, Eyes, GUARD, House, Keeper, News, Rules, Sight, Status,
         audit::{self, AuditLog},
@@ -189,9 +189,12 @@ fn opening(config: Config, clock: Clock) -> impl FnMut() -> Option<AuditLog> {
 fn audit(config: &Config, clock: &Clock) -> Result<AuditLog, String> {
     let folder = audit::folder(&config.state.folder);
     fs::create_dir_all(&folder)
-        .and_then(|()| give_to_owner_of(&config.state.folder, &fs::File::open(&folder)?))
+        .and_then(|()| give_to_owner_of(&config.state.folder, &folder_itself(&folder)?))
         .map_err(|e| {
-            format!("{}: {e}; give the folder to the user that runs facelatch", folder.display())
+            format!(
+                "{}: {e}; it must be a folder of the user that runs facelatch",
+                folder.display()
+            )
         })?;
     let log = AuditLog::open(&folder, audit_limits(&config.audit), &clock.moment(clock.now()))
         .map_err(|e| e.to_string())?;

@@ -1,10 +1,12 @@
 //! Bytes in and bytes out: pictures from a folder or a zip archive, results written whole or not at all.
 
 mod atomic;
+mod itself;
 mod owner;
 mod tree;
 
 pub use atomic::{without_path, write_atomically};
+pub(crate) use itself::{file_itself, folder_itself};
 pub(crate) use owner::give_to_owner_of;
 pub use tree::{Tree, TreeError};
 

@@ -3,7 +3,10 @@ use super::{
     PersonId, disk,
     rows::{Contents, Head, Trouble, Vault, contained, delete},
 };
-use crate::{embed::Embedding, files::give_to_owner_of};
+use crate::{
+    embed::Embedding,
+    files::{file_itself, give_to_owner_of},
+};
 use jiff::Timestamp;
 use redb::{Database, Durability, ReadableDatabase, WriteTransaction};
 use std::{
@@ -240,7 +243,8 @@ impl Gallery {
     pub fn scrub(&mut self) -> Result<(), GalleryError> {
         let contents = self.contents()?;
         let zeroed = contained(|| {
-            let old = OpenOptions::new().write(true).open(&self.path)?;
+            // Never what a link in its place points to: zeros are written over all of it.
+            let old = file_itself(&self.path, OpenOptions::new().write(true))?;
             // The old database writes once more as it is dropped here: before the zeros.
             self.db = replace(&self.path, &self.vault, &contents)?;
             Ok(disk::zero(old)?)

@@ -300,3 +300,22 @@ fn what_root_writes_belongs_to_the_user_of_the_folder() {
         assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (1234, 1235, 0o600), "{file}");
     }
 }
+
+/// Somebody who may write the folder puts it there while root has the gallery open.
+#[test]
+fn zeros_are_written_over_nothing_that_a_link_in_the_place_of_the_gallery_points_to() {
+    let home = Home::new();
+    household(&home);
+    let mut gallery = home.open().unwrap();
+    fs::rename(home.path("gallery"), home.path("away")).unwrap();
+    fs::write(home.path("victim"), "precious").unwrap();
+    std::os::unix::fs::symlink(home.path("victim"), home.path("gallery")).unwrap();
+    let error = gallery.remove(PersonId(0)).unwrap_err();
+    assert!(matches!(error, GalleryError::NotScrubbed { .. }), "{error}");
+    for words in [home.path("gallery").to_str().unwrap(), "it is a link"] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(fs::read(home.path("victim")).unwrap(), b"precious");
+    assert!(fs::symlink_metadata(home.path("gallery")).unwrap().is_symlink());
+    assert_eq!(gallery.list().unwrap().len(), 1, "the change was made");
+}

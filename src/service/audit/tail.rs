@@ -1,4 +1,4 @@
-use crate::files::give_to_owner_of;
+use crate::files::{file_itself, give_to_owner_of};
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -16,9 +16,10 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Opens or makes the file, and cuts it to `len` bytes.
+    /// Opens or makes the file, and cuts it to `len` bytes. A link in its place is an error.
     pub(super) fn open(path: &Path, len: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        let file = file_itself(path, options.append(true).create(true).mode(0o600))?;
         // The folder's owner is who writes it: a log that root once made would shut the daemon out.
         if let Some(folder) = path.parent() {
             give_to_owner_of(folder, &file)?;

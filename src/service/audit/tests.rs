@@ -69,6 +69,29 @@ fn a_log_that_root_begins_can_be_written_by_the_owner_of_its_folder() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_newest_file_is_refused_and_its_target_untouched() {
+    // One line counts as torn, and would be cut off.
+    for target in [Some("precious"), Some(""), None] {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (path, victim) = (dir.path().join("audit.log"), elsewhere.path().join("victim"));
+        if let Some(text) = target {
+            fs::write(&victim, text).unwrap();
+        }
+        let owner = || fs::metadata(&victim).ok().map(|found| found.uid());
+        let before = owner();
+        // Only root can give files away.
+        let _ = std::os::unix::fs::chown(dir.path(), Some(1234), Some(1235));
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        let error = AuditLog::open(dir.path(), ROOMY, &at(0)).unwrap_err();
+        for words in [path.to_str().unwrap(), "it is a link"] {
+            assert!(error.to_string().contains(words), "{target:?}: {error}");
+        }
+        assert_eq!(fs::read_to_string(&victim).ok().as_deref(), target);
+        assert_eq!(owner(), before, "{target:?}");
+    }
+}
+
+#[test]
 fn a_record_is_one_line_of_json_with_both_hashes() {
     let (dir, head) = written(2, ROOMY);
     let text = fs::read_to_string(dir.path().join("audit.log")).unwrap();
