@@ -92,13 +92,6 @@ fn send(config: &ConfigArg, request: &Request) -> Result<Answer, Failure> {
     }
 }
 
-/// As [`taken_over`]; where the daemon goes on as before, that is only warned of.
-pub fn reload(state: &Path) {
-    if let Err(failure) = taken_over(state) {
-        log::warn!("{}", failure.message);
-    }
-}
-
 /// Tells a daemon, if one runs, that the gallery has changed, and hears that it goes by the change. What passes
 /// is waited for: it starts, it is busy, another command has the gallery open.
 ///

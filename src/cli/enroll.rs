@@ -73,8 +73,9 @@ pub fn enroll(args: &Args) -> Result<(), Failure> {
     let threshold = config.recognition.threshold;
     let (added, count) = add(&mut gallery, &name, &samples, threshold, args.add)?;
     drop(gallery);
-    super::control::reload(&config.state.folder);
-    say!("{name} is person {added}, with {count} pictures taken in")
+    let told = super::control::taken_over(&config.state.folder);
+    let said = say!("{name} is person {added}, with {count} pictures taken in");
+    told.and(said)
 }
 
 /// The embeddings of a folder's pictures. What cannot be read or is not fit is named and left out; it is
