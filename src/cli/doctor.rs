@@ -7,7 +7,7 @@ use crate::{
     camera::Pace,
     config::Config,
     embed::check_known,
-    files::without_path,
+    files::{file_itself, folder_itself, without_path},
     service::{House, audit},
 };
 use std::{
@@ -93,14 +93,15 @@ fn audit_log(state: &Path) -> Result<String, Failure> {
     if fs::symlink_metadata(&folder).is_err() {
         return Ok("begins with the daemon's first start".to_owned());
     }
-    let found = writable(&folder)?;
     let newest = audit::current(&folder);
     let failed = |path: &Path, e: io::Error| {
         let help = "keep what is there as evidence and move it away";
         let text = format!("{}: {}; {help}", path.display(), without_path(e));
         Failure::new(code::CANNOT_CREATE, &text)
     };
-    if let Err(e) = fs::OpenOptions::new().append(true).open(&newest)
+    folder_itself(&folder).map_err(|e| failed(&folder, e))?;
+    let found = writable(&folder)?;
+    if let Err(e) = file_itself(&newest, fs::OpenOptions::new().append(true))
         && e.kind() != io::ErrorKind::NotFound
     {
         return Err(failed(&newest, e));

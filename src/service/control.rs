@@ -316,8 +316,9 @@ mod tests {
 
     #[test]
     fn what_was_refused_is_not_done_later_and_what_is_being_done_is_waited_for() {
-        let patience = Duration::from_millis(100);
-        let (short, long) = (Duration::ZERO, 5 * patience);
+        // Long enough for a thread to start on a machine that has other work.
+        let patience = Duration::from_millis(500);
+        let (short, long) = (Duration::ZERO, 2 * patience);
         let unlock = || Request::Unlock { reason: "parcel".into() };
         for (name, request, before, after, told, done) in [
             ("at once", unlock(), short, short, true, true),
@@ -328,7 +329,7 @@ mod tests {
             let (ask, does) = busy(before, after);
             let answer = answered(request, 0, &ask, patience).unwrap();
             assert_eq!(answer.done, told, "{name}: {answer:?}");
-            thread::sleep(2 * long);
+            thread::sleep(before);
             assert_eq!(does.load(Ordering::Relaxed), done, "{name}");
         }
         assert!(!answered(unlock(), 0, &|_| false, patience).unwrap().done, "a full queue");

@@ -287,7 +287,8 @@ mod tests {
     fn a_face_far_away_has_as_many_pixels_whatever_the_network_looks_at() {
         for far in conditions().into_iter().filter(|c| c.kind == "far away") {
             let pixels = |size| far.share_of_pixels(size).map(|share| share * size as f32);
-            assert_eq!(pixels(112), pixels(160), "{}", far.amount);
+            let [small, large] = [112, 160].map(|size| pixels(size).unwrap());
+            assert!((small - large).abs() < 1e-3, "{}: {small} {large}", far.amount);
         }
         let last = conditions().into_iter().rfind(|c| c.kind == "far away");
         let share = last.and_then(|far| far.share_of_pixels(160)).unwrap();
