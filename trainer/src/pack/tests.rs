@@ -136,3 +136,13 @@ fn what_cannot_be_packed_together_is_refused() {
     let error = run(&config, 10_000_000, dir.path()).unwrap_err().to_string();
     assert!(error.contains("is there already"), "{error}");
 }
+
+#[test]
+fn the_two_stages_of_a_gpu_day_go_into_one_pack() {
+    let [a, b] = ["gpu-160", "gpu-112"].map(|name| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{name}.toml"));
+        toml::from_str::<RunConfig>(&fs::read_to_string(path).unwrap()).unwrap()
+    });
+    assert_eq!((&a.data.sources, &a.data.limits), (&b.data.sources, &b.data.limits));
+    assert_eq!((&a.data.teacher, &a.evaluate.lfw), (&b.data.teacher, &b.evaluate.lfw));
+}
