@@ -96,12 +96,9 @@ fn surely_within(far: f64, strangers: usize) -> Option<f64> {
 
 /// Printed with three decimals it is the same number, and nobody passes it who did not pass before.
 fn up_to_thousandth(threshold: f32) -> f32 {
-    let rounded = (f64::from(threshold) * 1000.0).round() as f32 / 1000.0;
-    if rounded >= threshold {
-        rounded
-    } else {
-        (f64::from(threshold) * 1000.0).ceil() as f32 / 1000.0
-    }
+    let thousandths = f64::from(threshold) * 1000.0;
+    let nearest = thousandths.round() as f32 / 1000.0;
+    if nearest >= threshold { nearest } else { thousandths.ceil() as f32 / 1000.0 }
 }
 
 pub fn tune(args: &Args) -> Result<(), Failure> {

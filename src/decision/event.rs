@@ -120,10 +120,10 @@ pub enum Command {
 /// A face that is told later than this after it was there counts as none: a queue behind a disk that hung must
 /// not let in whoever has long gone. 1 s: of a face whose looks take longer than 700 ms the votes never gather
 /// anyway, and who is still there is in the next frame.
-pub(super) const FACE_COUNTS: Duration = Duration::from_secs(1);
+const FACE_COUNTS: Duration = Duration::from_secs(1);
 /// A press of the exit button that is told later than this does nothing. 5 s: so long somebody waits at the door for
 /// it to open; later they have pressed again or gone, and a release would let in whoever stands outside.
-pub(super) const PRESS_COUNTS: Duration = Duration::from_secs(5);
+const PRESS_COUNTS: Duration = Duration::from_secs(5);
 
 /// What the core is told.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -397,6 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn votes_are_of_looks_in_a_row_as_at_the_door() {
+        for (scores, score) in [
+            (&[0.9, 0.2, 0.8, 0.1, 0.7][..], 0.7),
+            // Three of the last five, though not three fifths of all eight.
+            (&[0.1, 0.1, 0.1, 0.9, 0.1, 0.8, 0.7, 0.1], 0.7),
+            // Three good looks too far apart.
+            (&[0.9, 0.2, 0.1, 0.8, 0.1, 0.1, 0.1, 0.7], 0.2),
+            (&[0.6, 0.9, 0.8], 0.6),
+            (&[0.6, 0.9], 0.6),
+        ] {
+            assert_eq!(voted(scores, 3, 5), Score(score), "{scores:?}");
+        }
+    }
+
+    #[test]
     fn scores_worked_by_hand() {
         // In the mirror they look two degrees further.
         let at = |degrees: f32| {

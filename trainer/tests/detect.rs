@@ -106,7 +106,7 @@ fn a_detector_learns_is_resumed_and_becomes_files_that_find_faces() {
         "--out",
         &run,
         "--set",
-        "steps=30",
+        "steps=40",
         "--threads",
         "1",
     ]);
@@ -116,10 +116,10 @@ fn a_detector_learns_is_resumed_and_becomes_files_that_find_faces() {
             serde_json::from_str::<serde_json::Value>(line).unwrap()["loss"].as_f64()
         })
         .collect();
-    assert!(losses.last().unwrap() < &(losses[0] * 0.85), "{losses:?}");
+    assert!(losses.last().unwrap() < &(losses[0] * 0.8), "{losses:?}");
     // More steps than were asked for at first: the run goes on where it stood.
     let text = fs::read_to_string(Path::new(&run).join("run.toml")).unwrap();
-    fs::write(Path::new(&run).join("run.toml"), text.replace("steps = 30", "steps = 60")).unwrap();
+    fs::write(Path::new(&run).join("run.toml"), text.replace("steps = 40", "steps = 60")).unwrap();
     let text = done(&["detect", "resume", &run, "--threads", "1"]);
     assert!(text.contains("finished after 60 steps"), "{text}");
     assert!(done(&["detect", "evaluate", &run, "--threads", "1"]).contains("recall"));

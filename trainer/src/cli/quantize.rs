@@ -1,6 +1,7 @@
 use super::{Failure, Outcome, data, export::AboutArgs, onnx_path, train::Machine, write_network};
 use crate::{
     engine::Parameters,
+    net::Graph,
     onnx::{self, BiasCorrection, Calibration, Method, WeightScale},
     quantize::{correct_biases, observe, similarity},
     run::{Config, Model, Pixels, load_dataset, progress, training_pixels},
@@ -40,6 +41,8 @@ pub struct Quantize {
 
 /// Pictures that ranges are found on unless the command says otherwise.
 const IMAGES: usize = 512;
+/// As many of them at most go through the network at once, to correct biases and to compare.
+const FEW: usize = 256;
 
 impl Quantize {
     pub fn new(model: &Path, out: &Path, machine: Machine) -> Self {
@@ -59,9 +62,8 @@ impl Quantize {
         let model: Model = Model::load(&self.model).map_err(data)?;
         let (pixels, side) = (calibration_pixels(&model, self.images)?, model.graph.input_size());
         let (calibration, device) = self.write(&model, (&pixels, [side; 2]))?;
-        let (graph, few) = (&model.graph, every_second(&pixels, [side; 2]));
-        let params = model.parameters(device);
-        let cosine = similarity(graph, &params, &calibration, &few, device).map_err(data)?;
+        let (params, few) = (model.parameters(device), few(&pixels, [side; 2]));
+        let cosine = similarity(&model.graph, &params, &calibration, &few, device).map_err(data)?;
         println!("simulated int8 against f32 before bias correction: mean cosine {cosine:.5}");
         Ok(())
     }
@@ -85,15 +87,23 @@ impl Quantize {
         let device = self.machine.prepare()?;
         let about = self.about.read()?;
         let params = model.parameters(device);
-        let calibration = self.calibration(model, &params, (pixels, sides), device)?;
-        let (graph, few) = (&model.graph, every_second(pixels, sides));
+        let graph = &model.graph;
+        let learned = model.calibration().map_err(data)?;
         // A network that was trained with its rounding has learned its biases under it.
-        let is_aware = model.calibration().map_err(data)?.is_some();
-        let correction = match self.no_bias_correction || is_aware {
-            true => BiasCorrection::new(),
-            false => {
-                correct_biases(graph, &params, &calibration, (&few, sides), device).map_err(data)?
+        let is_corrected = learned.is_none() && !self.no_bias_correction;
+        let calibration = match learned {
+            Some(ranges) => {
+                println!("ranges from quantization-aware training");
+                ranges
             }
+            None => self.observed(graph, &params, (pixels, sides), device)?,
+        };
+        let correction = match is_corrected {
+            true => {
+                correct_biases(graph, &params, &calibration, (&few(pixels, sides), sides), device)
+                    .map_err(data)?
+            }
+            false => BiasCorrection::new(),
         };
         let folded = onnx::fold(graph, &model.params()).map_err(data)?;
         let mut file =
@@ -106,32 +116,29 @@ impl Quantize {
         Ok((calibration, device))
     }
 
-    fn calibration<C: Config>(
+    fn observed(
         &self,
-        model: &Model<C>,
+        graph: &Graph,
         params: &Parameters,
         (pixels, sides): Pixels,
         device: Device,
     ) -> Result<Calibration, Failure> {
-        if let Some(ranges) = model.calibration().map_err(data)? {
-            println!("ranges from quantization-aware training");
-            return Ok(ranges);
-        }
         let bar = progress(
             (pixels.len() / (sides[0] * sides[1] * 3)) as u64,
             "observing {bar:30} {pos}/{len} {eta}",
         );
-        let observed = observe(&model.graph, params, (pixels, sides), device, &mut |n| {
-            bar.set_position(n as u64)
-        });
+        let observed =
+            observe(graph, params, (pixels, sides), device, &mut |n| bar.set_position(n as u64));
         bar.finish_and_clear();
         Ok(observed.map_err(data)?.calibration(self.method, self.weight_scale))
     }
 }
 
-/// Half of the pictures that lie one after another, from all sources alike.
-fn every_second(pixels: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
-    pixels.chunks(height * width * 3).step_by(2).flatten().copied().collect()
+/// Of pictures that lie one after another at most [`FEW`], evenly spread: from all sources alike.
+fn few(pixels: &[u8], [height, width]: [usize; 2]) -> Vec<u8> {
+    let picture = height * width * 3;
+    let step = (pixels.len() / picture).div_ceil(FEW).max(1);
+    pixels.chunks(picture).step_by(step).flatten().copied().collect()
 }
 
 /// `count` training pictures, evenly spread, canonical, [N, S, S, 3].
@@ -146,4 +153,21 @@ fn calibration_pixels(model: &Model, count: usize) -> Result<Vec<u8>, Failure> {
         return Err(data("no training picture to calibrate on"));
     }
     Ok(pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_pictures_are_of_the_whole_list_and_whole() {
+        for (count, left, last) in
+            [(0, 0, None), (8, 8, Some(7)), (256, 256, Some(255)), (512, 256, Some(254))]
+        {
+            let pixels: Vec<u8> = (0..count).flat_map(|i| [i as u8; 12]).collect();
+            let found = few(&pixels, [2, 2]);
+            assert_eq!((found.len(), found.last().copied()), (left * 12, last), "{count}");
+            assert!(found.chunks(12).all(|picture| picture == [picture[0]; 12]), "{count}");
+        }
+    }
 }

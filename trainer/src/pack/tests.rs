@@ -139,10 +139,12 @@ fn what_cannot_be_packed_together_is_refused() {
 
 #[test]
 fn the_two_stages_of_a_gpu_day_go_into_one_pack() {
-    let [a, b] = ["gpu-160", "gpu-112"].map(|name| {
+    let [a, b, on_a_cpu] = ["gpu-160", "gpu-112", "cpu-160-every"].map(|name| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("recipes/{name}.toml"));
         toml::from_str::<RunConfig>(&fs::read_to_string(path).unwrap()).unwrap()
     });
     assert_eq!((&a.data.sources, &a.data.limits), (&b.data.sources, &b.data.limits));
     assert_eq!((&a.data.teacher, &a.evaluate.lfw), (&b.data.teacher, &b.evaluate.lfw));
+    // Whoever is left out of one is left out of all that is trained from here on.
+    assert_eq!(a.data.sources, on_a_cpu.data.sources);
 }
