@@ -53,12 +53,13 @@ fn daemon(house: &House, done: bool) -> Receiver<(String, String)> {
             let mut request = String::new();
             BufReader::new(&stream).read_line(&mut request).unwrap();
             let held = String::from_utf8(people.output().unwrap().stdout).unwrap();
-            let answer = Answer { done, text: "no, thank you".into(), status: None, frame: None };
-            serde_json::to_writer(&stream, &answer).unwrap();
-            (&stream).write_all(b"\n").unwrap();
+            // Before the answer, which ends the command: it is there when somebody looks.
             if sender.send((request, held)).is_err() {
                 return;
             }
+            let answer = Answer { done, text: "no, thank you".into(), status: None, frame: None };
+            serde_json::to_writer(&stream, &answer).unwrap();
+            (&stream).write_all(b"\n").unwrap();
         }
     });
     receiver
